@@ -1,0 +1,8 @@
+//! Watches loop devices.
+//!
+//! Data flows one way: a [`source`] yields a [`sample`] (raw counters at one instant), [`model`]
+//! derives a frame from two samples, and the dashboard or an exporter draws the frame.
+
+pub mod model;
+pub mod sample;
+pub mod source;

@@ -1,0 +1,305 @@
+//! Raw counters at one instant. All counters only grow while a device keeps its `instance`.
+
+use std::sync::Arc;
+
+use rloop_common::op::OPS;
+use serde::{Deserialize, Serialize};
+
+/// Everything a [`Source`](crate::source::Source) knows at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Wall clock, nanoseconds since the Unix epoch.
+    pub wall_ns: u64,
+    /// Monotonic clock, nanoseconds.
+    pub monotonic_ns: u64,
+    /// The watched devices, by name in natural order (`loop2` before `loop10`).
+    pub devices: Vec<DeviceSample>,
+    /// Events that could not be recorded, since the start.
+    pub lost: Lost,
+    /// What the probes cost, since the start; `None` without the right to measure it.
+    pub probe: Option<ProbeCost>,
+    /// Processor time of this program since its start, nanoseconds.
+    pub own_cpu_ns: u64,
+    /// What no device can show on this kernel.
+    pub unavailable: Vec<Unavailable>,
+}
+
+/// Events that were not recorded, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Requests whose completion was not seen.
+    pub completions: u64,
+    /// Events that found the ring buffer full.
+    pub ring_events: u64,
+    /// Probe runs the kernel refused because one was under way (`recursion_misses`).
+    pub recursion: u64,
+    /// Requests that belong to no known extent.
+    pub unattributed: u64,
+}
+
+/// What the probes cost, estimated from sampled BPF statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeCost {
+    /// Program runs.
+    pub runs: u64,
+    /// Nanoseconds spent in them.
+    pub run_ns: u64,
+}
+
+/// A number that this kernel, filesystem or set of rights cannot give.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unavailable {
+    /// Which number, in the words of the screen.
+    pub what: String,
+    /// Why not, and what would help.
+    pub why: String,
+}
+
+/// What kind of device it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The kernel's loop driver.
+    #[default]
+    Loop,
+    /// rloop.ko.
+    Rloop,
+}
+
+/// One watched device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeviceSample {
+    /// Name without `/dev/`.
+    pub name: String,
+    /// Whose device it is.
+    pub kind: Kind,
+    /// Changes when the device is attached to another file, so that no delta crosses it.
+    pub instance: u64,
+    /// The file behind it.
+    pub backing: Backing,
+    /// What the driver says of itself and of what lies below.
+    pub facts: Facts,
+    /// Counters by [`Op`](rloop_common::Op).
+    pub ops: [OpSample; OPS],
+    /// Requests now in flight.
+    pub in_flight: u64,
+    /// Bios merged into a waiting request.
+    pub merges: u64,
+    /// Where the time of requests went.
+    pub split: SplitSample,
+    /// Bytes by path.
+    pub bypass: BypassSample,
+    /// Fills, conversions and punches.
+    pub holes: HolesSample,
+    /// Journal commits or log forces of the backing filesystem.
+    pub commits: CommitsSample,
+    /// Pages of the backing file in memory.
+    pub backing_cached_pages: Option<u64>,
+    /// Pages of the device itself in memory.
+    pub device_cached_pages: Option<u64>,
+    /// The mapping of the part of the file that the device shows, in order of `start_bytes`.
+    pub extents: Arc<Vec<Extent>>,
+    /// Counters of the extents that were ever touched, in order of `start_bytes`.
+    pub extent_counters: Vec<ExtentCounters>,
+    /// How many neighbouring extents share one set of counters; 1 if none do.
+    pub extents_per_cell: u32,
+    /// Who submitted requests to it, most bytes first.
+    pub submitters: Vec<Submitter>,
+    /// What cannot be shown for this device.
+    pub unavailable: Vec<Unavailable>,
+}
+
+/// The file behind a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backing {
+    /// Its path, as the kernel tells it now.
+    pub path: String,
+    /// The path was deleted while the device was attached.
+    pub deleted: bool,
+    /// Filesystem type, such as `ext4`.
+    pub fs: String,
+    /// Device number of the filesystem, `major:minor`.
+    pub dev: String,
+    /// Inode number.
+    pub ino: u64,
+    /// Size of the file in bytes.
+    pub size_bytes: u64,
+    /// Bytes of the file that are allocated.
+    pub allocated_bytes: u64,
+    /// The filesystem's free bytes.
+    pub fs_free_bytes: u64,
+    /// The filesystem's size in bytes.
+    pub fs_size_bytes: u64,
+}
+
+/// What the driver says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Direct I/O in effect, as the driver claims.
+    pub claims_direct: bool,
+    /// Where the device starts in the file.
+    pub offset_bytes: u64,
+    /// Where it ends, 0 for the file's end.
+    pub sizelimit_bytes: u64,
+    /// Size of the device.
+    pub size_bytes: u64,
+    /// Its logical block size.
+    pub logical_block_bytes: u32,
+    /// Alignment that the file asks of direct I/O (`STATX_DIOALIGN`), if it says.
+    pub dio_align_bytes: Option<u32>,
+    /// The device refuses writes.
+    pub read_only: bool,
+    /// Loop devices below this one.
+    pub nesting: u32,
+}
+
+/// Counters of one operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpSample {
+    /// Requests submitted.
+    pub submitted: u64,
+    /// Bytes of the submitted requests.
+    pub bytes: u64,
+    /// Requests whose completion was seen.
+    pub completed: u64,
+    /// Requests whose completion was not seen and never will be.
+    pub lost: u64,
+    /// Completions with an error.
+    pub errors: u64,
+    /// Requests handed back by the driver.
+    pub requeued: u64,
+    /// Sum of latencies, nanoseconds.
+    pub total_ns: u64,
+    /// The longest ever, nanoseconds.
+    pub max_ns: u64,
+    /// Start to completion, `Fine` buckets.
+    pub total: Buckets,
+    /// Start to issue, `Coarse` buckets.
+    pub queue: Buckets,
+    /// Issue to completion, `Coarse` buckets.
+    pub service: Buckets,
+}
+
+/// A histogram: (bucket, count) of the buckets that are not empty, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buckets(pub Vec<(u16, u64)>);
+
+/// Sums of the parts of the requests that were split, nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitSample {
+    /// How many requests were split.
+    pub requests: u64,
+    /// Waiting to be issued.
+    pub queue_ns: u64,
+    /// Waiting for, and in, the worker.
+    pub worker_ns: u64,
+    /// In the filesystem.
+    pub filesystem_ns: u64,
+    /// On the disk below.
+    pub disk_ns: u64,
+}
+
+/// Bytes of the backing file by path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BypassSample {
+    /// Read by direct I/O.
+    pub direct_read_bytes: u64,
+    /// Written by direct I/O.
+    pub direct_write_bytes: u64,
+    /// Read through the page cache.
+    pub buffered_read_bytes: u64,
+    /// Written through the page cache.
+    pub buffered_write_bytes: u64,
+    /// The buffered bytes are derived, not counted.
+    pub derived: bool,
+}
+
+/// What happened to holes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HolesSample {
+    /// Allocations for the file.
+    pub fills: u64,
+    /// Bytes allocated.
+    pub fill_bytes: u64,
+    /// Unwritten ranges converted.
+    pub conversions: u64,
+    /// Bytes converted.
+    pub conversion_bytes: u64,
+    /// Ranges punched.
+    pub punches: u64,
+    /// Bytes punched.
+    pub punched_bytes: u64,
+}
+
+/// Commits of the backing filesystem.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitsSample {
+    /// Commits that ended.
+    pub count: u64,
+    /// Sum of their durations, nanoseconds.
+    pub total_ns: u64,
+    /// The longest, nanoseconds.
+    pub max_ns: u64,
+    /// Durations, `Fine` buckets.
+    pub durations: Buckets,
+}
+
+/// State of an extent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Has data on disk.
+    #[default]
+    Written,
+    /// Has blocks, reads as zeros.
+    Unwritten,
+    /// Has no blocks, reads as zeros.
+    Hole,
+}
+
+/// One extent; offsets are of the device (the loop offset is already taken off).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// Where it starts on the device.
+    pub start_bytes: u64,
+    /// Its length.
+    pub len_bytes: u64,
+    /// Where it lies on the filesystem's disk; `None` for holes and where the filesystem hides it.
+    pub disk_offset_bytes: Option<u64>,
+    /// Its state.
+    pub state: State,
+}
+
+/// Counters of one extent, or of neighbours that share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtentCounters {
+    /// The first extent's start.
+    pub start_bytes: u64,
+    /// Reads that touched it.
+    pub reads: u64,
+    /// Writes that touched it.
+    pub writes: u64,
+    /// Bytes read from it.
+    pub read_bytes: u64,
+    /// Bytes written to it.
+    pub write_bytes: u64,
+    /// The longest request that touched it, nanoseconds.
+    pub max_ns: u64,
+    /// Latency of requests that touched it, `Coarse` buckets.
+    pub latency: Buckets,
+}
+
+/// A process that submitted requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitter {
+    /// Process number.
+    pub pid: u32,
+    /// Its name.
+    pub command: String,
+    /// Its cgroup's path or number.
+    pub cgroup: String,
+    /// Requests.
+    pub requests: u64,
+    /// Bytes.
+    pub bytes: u64,
+}

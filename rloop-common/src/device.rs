@@ -1,0 +1,108 @@
+//! The counters of one device, one block per CPU.
+
+use crate::bucket::{COARSE_BUCKETS, FINE_BUCKETS};
+use crate::op::OPS;
+
+/// Counters of one operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct OpCounters {
+    /// Requests submitted.
+    pub submitted: u64,
+    /// Bytes of the submitted requests.
+    pub submitted_bytes: u64,
+    /// Requests whose completion was seen.
+    pub completed: u64,
+    /// Requests whose slot was still open when its tag was issued again: completions not seen.
+    pub lost: u64,
+    /// Completed requests that carried an error.
+    pub errors: u64,
+    /// Requests handed back to the queue by the driver.
+    pub requeued: u64,
+    /// Sum over completed requests with a valid start time, nanoseconds from start to completion.
+    pub total_ns: u64,
+    /// The longest of them since the device is watched, nanoseconds.
+    pub max_ns: u64,
+}
+
+/// Where the time of a request went, sums in nanoseconds over the requests that were split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Split {
+    /// Requests that were split into all four parts.
+    pub requests: u64,
+    /// From the start of the request to its issue to the driver.
+    pub queue_ns: u64,
+    /// From issue until the filesystem got it: waiting for, and in, the worker.
+    pub worker_ns: u64,
+    /// In the filesystem, less the time on the disk below.
+    pub filesystem_ns: u64,
+    /// From the first request on the disk below to the last completion there.
+    pub disk_ns: u64,
+}
+
+/// How the bytes of the backing file went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Bypass {
+    /// Bytes read by direct I/O.
+    pub direct_read_bytes: u64,
+    /// Bytes written by direct I/O.
+    pub direct_write_bytes: u64,
+    /// Bytes read through the page cache.
+    pub buffered_read_bytes: u64,
+    /// Bytes written through the page cache.
+    pub buffered_write_bytes: u64,
+}
+
+/// What happened to the holes of the backing file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Holes {
+    /// Allocations of blocks for the file.
+    pub fills: u64,
+    /// Bytes allocated by them.
+    pub fill_bytes: u64,
+    /// Unwritten ranges converted to written.
+    pub conversions: u64,
+    /// Bytes converted.
+    pub conversion_bytes: u64,
+    /// Ranges punched out.
+    pub punches: u64,
+    /// Bytes punched out.
+    pub punched_bytes: u64,
+}
+
+/// Everything counted for one device on one CPU.
+///
+/// Probes add atomically: a program can be preempted by another one on the same CPU.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct DeviceBlock {
+    /// By [`Op`](crate::Op).
+    pub ops: [OpCounters; OPS],
+    /// Direct requests only: the others have no begin event of their own.
+    pub split: Split,
+    /// Bytes by path.
+    pub bypass: Bypass,
+    /// Hole fills, conversions and punches.
+    pub holes: Holes,
+    /// Bios merged into a request that was already there.
+    pub merges: u64,
+    /// Requests that touched more extents than are attributed, or none that is known.
+    pub unattributed: u64,
+    /// Start to completion, [`Fine`](crate::bucket::Fine) buckets.
+    pub total: [[u32; FINE_BUCKETS]; OPS],
+    /// Start to issue, [`Coarse`](crate::bucket::Coarse) buckets.
+    pub queue: [[u32; COARSE_BUCKETS]; OPS],
+    /// Issue to completion, [`Coarse`](crate::bucket::Coarse) buckets.
+    pub service: [[u32; COARSE_BUCKETS]; OPS],
+}
+
+const _: () = assert!(size_of::<OpCounters>() == 64);
+const _: () =
+    assert!(size_of::<DeviceBlock>() == 5 * 64 + 40 + 32 + 48 + 16 + 4 * 5 * (2048 + 288));
+
+// SAFETY: `repr(C)`, integers only, no padding (asserted above); any bit pattern is valid.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for DeviceBlock {}
