@@ -3,6 +3,9 @@
 //! Data flows one way: a [`source`] yields a [`sample`] (raw counters at one instant), [`model`]
 //! derives a frame from two samples, and the dashboard or an exporter draws the frame.
 
+pub mod capability;
+pub mod demo;
+pub mod device;
 pub mod model;
 pub mod sample;
 pub mod source;

@@ -1,0 +1,183 @@
+//! The loop devices that are attached now, from sysfs and one ioctl each.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::mounts::Mounts;
+use super::{DeviceNumber, abi};
+
+/// Identity of a backing file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// Device number as `stat` gives it. On btrfs it is the subvolume's.
+    pub st_dev: DeviceNumber,
+    /// Device number of the filesystem (`s_dev`), which is what the probes see; `None` if the
+    /// filesystem is mounted nowhere in this namespace.
+    pub fs_dev: Option<DeviceNumber>,
+    /// Inode number.
+    pub ino: u64,
+}
+
+/// An attached loop device.
+#[derive(Clone, Debug)]
+pub struct LoopDevice {
+    /// Name without `/dev/`.
+    pub name: String,
+    /// The number after `loop`.
+    pub number: u32,
+    /// Its device number.
+    pub dev: DeviceNumber,
+    /// Changes whenever it is attached (`diskseq`).
+    pub instance: u64,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Its logical block size in bytes.
+    pub logical_block_bytes: u32,
+    /// Tags of one hardware queue: requests that can be in flight at once.
+    pub nr_requests: u32,
+    /// It refuses writes.
+    pub read_only: bool,
+    /// The driver says that it does direct I/O.
+    pub claims_direct: bool,
+    /// It detaches itself when its last opener closes it.
+    pub autoclear: bool,
+    /// Where it starts in the file, bytes.
+    pub offset_bytes: u64,
+    /// How much of the file it shows, bytes; 0 for all.
+    pub sizelimit_bytes: u64,
+    /// Path of the backing file, without the kernel's mark for deleted ones.
+    pub path: PathBuf,
+    /// The path was deleted.
+    pub deleted: bool,
+    /// Which file it is, or why that cannot be told.
+    pub file: Result<FileId, String>,
+    /// The block device that the backing file's filesystem lies on.
+    pub disk: Option<DeviceNumber>,
+}
+
+/// The attached loop devices in natural order. One that vanishes meanwhile is left out.
+pub fn list() -> io::Result<Vec<LoopDevice>> {
+    let mounts = Mounts::read()?;
+    let mut devices = Vec::new();
+    for entry in fs::read_dir("/sys/block")? {
+        let name = entry?.file_name().into_string().unwrap_or_default();
+        let number = name
+            .strip_prefix("loop")
+            .and_then(|number| number.parse().ok());
+        if let Some(number) = number {
+            devices.extend(read(&name, number, &mounts));
+        }
+    }
+    devices.sort_by_key(|device: &LoopDevice| device.number);
+    Ok(devices)
+}
+
+/// One device, given its name without `/dev/`; `None` if it is not attached.
+pub fn find(name: &str) -> io::Result<Option<LoopDevice>> {
+    let number = name
+        .strip_prefix("loop")
+        .and_then(|number| number.parse().ok());
+    let mounts = Mounts::read()?;
+    Ok(number.and_then(|number| read(name, number, &mounts)))
+}
+
+impl LoopDevice {
+    /// Opens the device for reading. Keep it open for moments only.
+    pub fn open(&self) -> io::Result<File> {
+        open_node(&self.name, self.dev)
+    }
+
+    /// Bytes of the backing file that the device shows, and where they start.
+    pub fn window(&self) -> (u64, u64) {
+        (self.offset_bytes, self.size_bytes)
+    }
+}
+
+/// `None` when the device is not attached, or no longer.
+fn read(name: &str, number: u32, mounts: &Mounts) -> Option<LoopDevice> {
+    let folder = Path::new("/sys/block").join(name);
+    let instance = instance(&folder);
+    let mut path = fs::read(folder.join("loop/backing_file")).ok()?;
+    path.pop_if(|last| *last == b'\n');
+    let dev = DeviceNumber::parse(&fs::read_to_string(folder.join("dev")).ok()?)?;
+    let file = file_id(name, dev, mounts);
+    let st_dev = file.as_ref().ok().map(|file| file.st_dev);
+    let mount = st_dev.and_then(|st_dev| mounts.by_st_dev(st_dev));
+    let (path, deleted) = split_path(path, &file);
+    let device = LoopDevice {
+        name: name.to_owned(),
+        number,
+        dev,
+        instance,
+        size_bytes: attribute(&folder, "size")? * 512,
+        logical_block_bytes: attribute(&folder, "queue/logical_block_size")? as u32,
+        nr_requests: attribute(&folder, "queue/nr_requests")? as u32,
+        read_only: attribute(&folder, "ro")? != 0,
+        claims_direct: attribute(&folder, "loop/dio")? != 0,
+        autoclear: attribute(&folder, "loop/autoclear")? != 0,
+        offset_bytes: attribute(&folder, "loop/offset")?,
+        sizelimit_bytes: attribute(&folder, "loop/sizelimit")?,
+        path,
+        deleted,
+        file,
+        disk: mount.and_then(|mount| mount.block_device()),
+    };
+    // Attached to another file meanwhile: half of the above would belong to the old one.
+    (self::instance(&folder) == instance).then_some(device)
+}
+
+fn attribute(folder: &Path, name: &str) -> Option<u64> {
+    fs::read_to_string(folder.join(name))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Kernels before 5.15 have no `diskseq`: there the device counts as one for ever.
+fn instance(folder: &Path) -> u64 {
+    attribute(folder, "diskseq").unwrap_or(0)
+}
+
+fn file_id(name: &str, dev: DeviceNumber, mounts: &Mounts) -> Result<FileId, String> {
+    let status = open_node(name, dev).and_then(|device| abi::loop_status(&device));
+    let status = status.map_err(|error| format!("/dev/{name}: {error}"))?;
+    let st_dev = DeviceNumber::from_stat(status.device);
+    let fs_dev = mounts.by_st_dev(st_dev).map(|mount| mount.dev);
+    Ok(FileId {
+        st_dev,
+        fs_dev,
+        ino: status.inode,
+    })
+}
+
+/// Opens the device node for reading, if it really is this device's.
+fn open_node(name: &str, dev: DeviceNumber) -> io::Result<File> {
+    let file = File::open(Path::new("/dev").join(name))?;
+    let stat = file.metadata()?;
+    if !stat.file_type().is_block_device() || DeviceNumber::from_stat(stat.rdev()) != dev {
+        return Err(io::Error::other(format!(
+            "the node is not block device {dev}"
+        )));
+    }
+    Ok(file)
+}
+
+/// Takes the mark of a deleted file off, unless the file is really called so.
+fn split_path(path: Vec<u8>, file: &Result<FileId, String>) -> (PathBuf, bool) {
+    let to_path = |bytes: &[u8]| PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec()));
+    match path.strip_suffix(b" (deleted)") {
+        Some(bare) if !is_file(&to_path(&path), file) => (to_path(bare), true),
+        _ => (to_path(&path), false),
+    }
+}
+
+fn is_file(path: &Path, file: &Result<FileId, String>) -> bool {
+    let (Ok(stat), Ok(file)) = (fs::metadata(path), file) else {
+        return false;
+    };
+    DeviceNumber::from_stat(stat.dev()) == file.st_dev && stat.ino() == file.ino
+}
