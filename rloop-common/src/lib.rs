@@ -11,5 +11,6 @@ pub mod event;
 pub mod extent;
 pub mod op;
 pub mod slot;
+pub mod who;
 
 pub use op::Op;

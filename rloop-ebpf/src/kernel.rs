@@ -1,0 +1,175 @@
+//! What the probes know of the kernel's structures.
+//!
+//! Offsets come from the running kernel's BTF and are frozen before the programs are verified, so
+//! the verifier sees constants. No program that
+//! needs a field this kernel does not have is loaded.
+
+use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
+
+use rloop_common::who::FileKey;
+
+use crate::maps::{FILES, MINORS};
+
+/// What an offset is before the loader sets it. No other constant of the probes may have this value:
+/// LLVM merges equal constants, and the loader would change both.
+const UNSET: u32 = 0x5e7_0ff5;
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $($(#[$doc])* #[unsafe(no_mangle)] pub static $name: Global<u32> = Global::new(UNSET);)+
+    };
+}
+
+offsets! {
+    /// `request.q`
+    RQ_Q,
+    /// `request.cmd_flags`
+    RQ_CMD_FLAGS,
+    /// `request.rq_flags`
+    RQ_RQ_FLAGS,
+    /// `request.tag`
+    RQ_TAG,
+    /// `request.internal_tag`
+    RQ_INTERNAL_TAG,
+    /// `request.__data_len`
+    RQ_DATA_LEN,
+    /// `request.__sector`
+    RQ_SECTOR,
+    /// `request.bio`
+    RQ_BIO,
+    /// `request.part`
+    RQ_PART,
+    /// `request.start_time_ns`
+    RQ_START,
+    /// `sizeof(struct request)`
+    RQ_SIZE,
+    /// The bit `RQF_FLUSH_SEQ`.
+    RQF_FLUSH_SEQ,
+    /// The bit `REQ_PREFLUSH`.
+    REQ_PREFLUSH,
+    /// `request_queue.disk`
+    Q_DISK,
+    /// `gendisk.major`
+    DISK_MAJOR,
+    /// `gendisk.first_minor`
+    DISK_MINOR,
+    /// `bio.bi_private`
+    BIO_PRIVATE,
+    /// `bio.bi_next`
+    BIO_NEXT,
+    /// `bio.bi_bdev`
+    BIO_BDEV,
+    /// `block_device.bd_disk`
+    BDEV_DISK,
+    /// `block_device.bd_dev`
+    BDEV_DEV,
+    /// `iomap_dio.iocb`
+    DIO_IOCB,
+    /// `loop_cmd.iocb`
+    CMD_IOCB,
+    /// `kiocb.ki_filp`
+    KIOCB_FILE,
+    /// `kiocb.ki_flags`
+    KIOCB_FLAGS,
+    /// `file.f_inode`
+    FILE_INODE,
+    /// `inode.i_ino`
+    INODE_INO,
+    /// `inode.i_sb`
+    INODE_SB,
+    /// `inode.i_blkbits`
+    INODE_BLKBITS,
+    /// `super_block.s_dev`
+    SB_DEV,
+    /// `address_space.host`
+    MAPPING_HOST,
+    /// `iov_iter.count`
+    ITER_COUNT,
+    /// `journal_s.j_fs_dev`
+    JOURNAL_DEV,
+    /// `ext4_allocation_request.inode`
+    AR_INODE,
+    /// `ext4_allocation_request.len`
+    AR_LEN,
+    /// `ext4_allocation_request.flags`
+    AR_FLAGS,
+    /// `ext4_map_blocks.m_len`
+    MAP_LEN,
+    /// `xfs_inode.i_vnode`
+    XFS_VNODE,
+    /// `xfs_bmbt_irec.br_blockcount`
+    IREC_COUNT,
+}
+
+/// Major number of the loop driver.
+const LOOP_MAJOR: u32 = 7;
+
+/// Loads a field through a pointer the verifier knows the type of.
+///
+/// # Safety
+/// `base` must come from a BTF tracepoint's argument, or from such a load; then the kernel catches a
+/// fault of the load, and reads zero.
+#[inline(always)]
+pub unsafe fn load<T: Copy>(base: *const u8, offset: &Global<u32>) -> T {
+    // SAFETY: see above.
+    unsafe { *base.add(offset.load() as usize).cast::<T>() }
+}
+
+/// Reads a field through any pointer; zero if it cannot be read.
+#[inline(always)]
+pub fn peek<T: Copy + Default>(base: *const u8, offset: &Global<u32>) -> T {
+    let address = base.wrapping_add(offset.load() as usize).cast::<T>();
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel(address) }.unwrap_or_default()
+}
+
+/// Reads a pointer field through any pointer; null if it cannot be read.
+#[inline(always)]
+pub fn follow(base: *const u8, offset: &Global<u32>) -> *const u8 {
+    peek::<u64>(base, offset) as *const u8
+}
+
+/// The device number of a request's disk, in the kernel's form: `major << 20 | minor`.
+///
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+pub unsafe fn disk_number(request: *const u8) -> Option<u32> {
+    // SAFETY: `request` is trusted by the caller's promise.
+    unsafe {
+        let queue: *const u8 = load(request, &RQ_Q);
+        if queue.is_null() {
+            return None;
+        }
+        let disk: *const u8 = load(queue, &Q_DISK);
+        if disk.is_null() {
+            return None;
+        }
+        Some(load::<u32>(disk, &DISK_MAJOR) << 20 | load::<u32>(disk, &DISK_MINOR))
+    }
+}
+
+/// The device slot of a watched loop device.
+#[inline(always)]
+pub fn watched(number: u32) -> Option<u32> {
+    if number >> 20 != LOOP_MAJOR {
+        return None;
+    }
+    match *MINORS.get(number & 0xffff)? {
+        0 => None,
+        slot => Some(slot - 1),
+    }
+}
+
+/// The device slot that a backing file belongs to.
+#[inline(always)]
+pub fn file_of(inode: *const u8) -> Option<u32> {
+    let key = FileKey {
+        inode: peek::<u64>(inode, &INODE_INO),
+        device: u64::from(peek::<u32>(follow(inode, &INODE_SB), &SB_DEV)),
+    };
+    FILES.get_ptr(key).map(|slot| {
+        // SAFETY: a map value lives as long as the program runs.
+        unsafe { *slot }
+    })
+}

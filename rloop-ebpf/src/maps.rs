@@ -1,0 +1,108 @@
+//! The maps the probes share with the program, and the few ways the probes touch them.
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
+use aya_ebpf::{
+    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, RingBuf},
+    helpers::bpf_get_smp_processor_id,
+    macros::btf_map,
+};
+use rloop_common::{
+    device::DeviceBlock,
+    event::{Event, EventKind},
+    extent::ExtentCell,
+    slot::Slot,
+    who::{FileKey, Who, Work},
+};
+
+/// Inner maps are made by the program, each as large as its device needs, and read by mmap.
+const INNER: usize = (BPF_F_INNER_MAP | BPF_F_MMAPABLE) as usize;
+/// The most devices watched at once.
+const DEVICES_MAX: usize = 256;
+
+/// By device slot: its counters, one block per CPU.
+#[btf_map]
+pub static BLOCKS: ArrayOfMaps<Array<DeviceBlock, 1, INNER>, DEVICES_MAX> = ArrayOfMaps::new();
+/// By device slot: its requests in flight, by tag.
+#[btf_map]
+pub static SLOTS: ArrayOfMaps<Array<Slot, 1, INNER>, DEVICES_MAX> = ArrayOfMaps::new();
+/// Two places for each device slot, of which [`CURRENT`] names the one in use: its extent table (a
+/// `TableHead`, then the sorted starts in bytes).
+#[btf_map]
+pub static TABLES: ArrayOfMaps<Array<u64, 1, INNER>, { 2 * DEVICES_MAX }> = ArrayOfMaps::new();
+/// In the same place: the counters of its extents.
+#[btf_map]
+pub static CELLS: ArrayOfMaps<Array<ExtentCell, 1, INNER>, { 2 * DEVICES_MAX }> =
+    ArrayOfMaps::new();
+/// By device slot: which of its two places is in use, 0 or 1. A table and its cells change together.
+#[btf_map]
+pub static CURRENT: Array<u32, DEVICES_MAX> = Array::new();
+
+/// By minor number of a loop device: its device slot plus one, or 0 if it is not watched.
+#[btf_map]
+pub static MINORS: Array<u32, 65536> = Array::new();
+/// Backing files: who they are, and the device slot they belong to.
+#[btf_map]
+pub static FILES: HashMap<FileKey, u32, 1024> = HashMap::new();
+/// Disks below a watched device, by device number.
+#[btf_map]
+pub static DISKS: HashMap<u32, u32, 256> = HashMap::new();
+/// Filesystems that hold a watched file, by device number.
+#[btf_map]
+pub static FILESYSTEMS: HashMap<u32, u32, 256> = HashMap::new();
+/// Commits under way: the journal's address and when it started.
+#[btf_map]
+pub static COMMITS: LruHashMap<u64, u64, 256> = LruHashMap::new();
+/// Who submitted to the watched devices.
+#[btf_map]
+pub static SUBMITTERS: LruHashMap<Who, Work, 4096> = LruHashMap::new();
+/// Buffered reads under way, by thread: where the last counted one starts and ends.
+#[btf_map]
+pub static READERS: LruHashMap<u64, crate::bypass::Read, 4096> = LruHashMap::new();
+
+/// Rare events, one by one.
+#[btf_map]
+pub static EVENTS: RingBuf<Event, 262144> = RingBuf::new();
+/// How many of them found the ring full.
+#[btf_map]
+pub static EVENTS_LOST: Array<u64, 1> = Array::new();
+
+/// The counters of the device in `slot` on this CPU.
+#[inline(always)]
+pub fn block(slot: u32) -> Option<*mut DeviceBlock> {
+    // SAFETY: the helper has no preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() } as u32;
+    BLOCKS.get_value_ptr_mut(slot, &cpu)
+}
+
+/// Adds to a counter that other programs may be adding to.
+#[inline(always)]
+pub fn add(counter: *mut u64, value: u64) {
+    // SAFETY: the callers pass a field of a map value, which outlives the program run.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, value) };
+}
+
+/// Adds one to a bucket that other programs may be adding to.
+#[inline(always)]
+pub fn bump(bucket: *mut u32) {
+    // SAFETY: as in `add`.
+    unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(bucket, 1) };
+}
+
+/// Sends a rare event, or counts that there was no room for it.
+#[inline(always)]
+pub fn send(kind: EventKind, device: u32, time_ns: u64, duration_ns: u64, detail: u64) {
+    let event = Event {
+        kind: kind as u32,
+        device,
+        time_ns,
+        duration_ns,
+        detail,
+    };
+    if EVENTS.output(&event, 0).is_err()
+        && let Some(lost) = EVENTS_LOST.get_ptr_mut(0)
+    {
+        add(lost, 1);
+    }
+}
