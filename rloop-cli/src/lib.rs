@@ -3,6 +3,7 @@
 //! Data flows one way: a [`source`] yields a [`sample`] (raw counters at one instant), [`model`]
 //! derives a frame from two samples, and the dashboard or an exporter draws the frame.
 
+pub mod btf;
 pub mod capability;
 pub mod demo;
 pub mod device;

@@ -1,5 +1,7 @@
 //! Where samples come from.
 
+pub mod live;
+
 use crate::sample::Sample;
 
 /// What went wrong while sampling; the text says what failed, on what, and what to do.

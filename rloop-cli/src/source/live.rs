@@ -1,0 +1,268 @@
+//! The running kernel, through the probes.
+
+mod cost;
+mod counters;
+mod extents;
+mod fields;
+mod mapped;
+mod maps;
+mod probes;
+mod watched;
+
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd as _, AsRawFd as _},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use aya::Ebpf;
+use rloop_common::event::EventKind;
+use rustix::time::{ClockId, clock_gettime};
+
+use self::{
+    cost::Cost,
+    maps::Maps,
+    watched::{Watched, file_key},
+};
+use crate::{
+    device::{self, LoopDevice, mounts::Mounts},
+    sample::{DeviceSample, Lost, Sample, Submitter, Unavailable},
+    source::{Source, SourceError},
+};
+
+/// The most devices watched at once, as many as the probes' maps have places for.
+const DEVICES_MAX: u32 = 256;
+
+/// What to watch.
+#[derive(Clone, Debug, Default)]
+pub struct LiveOptions {
+    /// Names with or without `/dev/`; all attached loop devices if empty.
+    pub devices: Vec<String>,
+}
+
+/// Watches the loop devices of the running kernel until dropped.
+pub struct Live {
+    /// Dropping it detaches the probes.
+    _ebpf: Ebpf,
+    maps: Maps,
+    cost: Cost,
+    cpus: usize,
+    names: Vec<String>,
+    watched: Vec<Watched>,
+    unavailable: Vec<Unavailable>,
+    /// Losses of devices that are gone.
+    lost_before: Lost,
+}
+
+impl Live {
+    /// Loads the probes and watches the devices there are.
+    pub fn new(options: LiveOptions) -> Result<Self, SourceError> {
+        let names = options
+            .devices
+            .iter()
+            .map(|name| name.trim_start_matches("/dev/").to_owned())
+            .collect();
+        let probes::Probes {
+            mut ebpf,
+            unavailable,
+        } = probes::load()?;
+        let maps = Maps::take(&mut ebpf)?;
+        let programs = ebpf
+            .programs()
+            .filter_map(|(_, program)| Some(program.fd().ok()?.as_fd().as_raw_fd()))
+            .collect();
+        let cpus = aya::util::nr_cpus().map_err(|(what, error)| {
+            SourceError(format!("cannot count the processors: {what}: {error}"))
+        })?;
+        let mut live = Self {
+            _ebpf: ebpf,
+            maps,
+            cost: Cost::watch(programs),
+            cpus,
+            names,
+            watched: Vec::new(),
+            unavailable,
+            lost_before: Lost::default(),
+        };
+        live.follow(&live.list()?)?;
+        for name in &live.names {
+            if !live
+                .watched
+                .iter()
+                .any(|watched| watched.device.name == *name)
+            {
+                return Err(SourceError(format!(
+                    "/dev/{name} is not an attached loop device; `losetup --list` shows those there are"
+                )));
+            }
+        }
+        Ok(live)
+    }
+
+    fn list(&self) -> Result<Vec<LoopDevice>, SourceError> {
+        device::list().map_err(|error| {
+            SourceError(format!(
+                "cannot list the loop devices in /sys/block: {error}"
+            ))
+        })
+    }
+
+    /// Starts watching devices that came, stops watching those that went or were attached anew.
+    fn follow(&mut self, devices: &[LoopDevice]) -> Result<(), SourceError> {
+        let wanted =
+            |device: &&LoopDevice| self.names.is_empty() || self.names.contains(&device.name);
+        let present: Vec<&LoopDevice> = devices.iter().filter(wanted).collect();
+        let same = |watched: &Watched, device: &LoopDevice| {
+            watched.device.name == device.name
+                && watched.device.instance == device.instance
+                && watched.file() == file_key(device)
+        };
+        let mut changed = false;
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.watched)
+            .into_iter()
+            .partition(|watched| present.iter().any(|device| same(watched, device)));
+        self.watched = kept;
+        for gone in gone {
+            gone.stop(&mut self.maps);
+            add_lost(&mut self.lost_before, gone.lost());
+            changed = true;
+        }
+        for device in present {
+            if let Some(watched) = self
+                .watched
+                .iter_mut()
+                .find(|watched| same(watched, device))
+            {
+                watched.device = device.clone();
+                continue;
+            }
+            let used: BTreeSet<u32> = self.watched.iter().map(|watched| watched.slot).collect();
+            let Some(slot) = (0..DEVICES_MAX).find(|slot| !used.contains(slot)) else {
+                self.unavailable
+                    .retain(|entry| entry.what != "more devices");
+                let why =
+                    format!("{DEVICES_MAX} devices are watched at most; name those of interest");
+                self.unavailable.push(Unavailable {
+                    what: "more devices".to_owned(),
+                    why,
+                });
+                break;
+            };
+            self.watched.push(Watched::start(
+                device.clone(),
+                slot,
+                self.cpus,
+                &mut self.maps,
+            )?);
+            changed = true;
+        }
+        if changed {
+            self.watched.sort_by_key(|watched| watched.device.number);
+            self.look_below()?;
+        }
+        Ok(())
+    }
+
+    fn look_below(&mut self) -> Result<(), SourceError> {
+        let disks = self.watched.iter().filter_map(Watched::disk).collect();
+        let filesystems = self
+            .watched
+            .iter()
+            .filter_map(|watched| Some(watched.file()?.device as u32))
+            .collect();
+        self.maps.set_below(&disks, &filesystems).map_err(|error| {
+            SourceError(format!(
+                "cannot tell the probes which disks lie below: {error}"
+            ))
+        })
+    }
+
+    fn drain_events(&mut self) {
+        while let Some(event) = self.maps.next_event() {
+            if event.kind != EventKind::Commit as u32 {
+                continue;
+            }
+            for watched in &mut self.watched {
+                if watched
+                    .file()
+                    .is_some_and(|file| file.device == u64::from(event.device))
+                {
+                    watched.committed(event.duration_ns);
+                }
+            }
+        }
+    }
+
+    fn add_submitters(&self, samples: &mut [DeviceSample]) {
+        for (who, work) in self.maps.submitters() {
+            let Some(place) = self
+                .watched
+                .iter()
+                .position(|watched| watched.slot == who.device)
+            else {
+                continue;
+            };
+            let end = work
+                .command
+                .iter()
+                .position(|&byte| byte == 0)
+                .unwrap_or(work.command.len());
+            samples[place].submitters.push(Submitter {
+                pid: who.process,
+                command: String::from_utf8_lossy(&work.command[..end]).into_owned(),
+                cgroup: who.cgroup.to_string(),
+                requests: work.requests,
+                bytes: work.bytes,
+            });
+        }
+        for sample in samples {
+            sample
+                .submitters
+                .sort_by_key(|submitter| (std::cmp::Reverse(submitter.bytes), submitter.pid));
+        }
+    }
+}
+
+impl Source for Live {
+    fn next(&mut self) -> Result<Option<Sample>, SourceError> {
+        let devices = self.list()?;
+        self.follow(&devices)?;
+        self.drain_events();
+        let mounts = Mounts::read()
+            .map_err(|error| SourceError(format!("cannot read the mounts: {error}")))?;
+        let mut samples: Vec<DeviceSample> = self
+            .watched
+            .iter_mut()
+            .map(|watched| watched.sample(&mounts, &devices, &mut self.maps))
+            .collect();
+        self.add_submitters(&mut samples);
+        let mut lost = self.lost_before;
+        self.watched
+            .iter()
+            .for_each(|watched| add_lost(&mut lost, watched.lost()));
+        lost.ring_events = self.maps.events_lost();
+        lost.recursion = self.cost.recursion_misses();
+        Ok(Some(Sample {
+            wall_ns: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_nanos() as u64),
+            monotonic_ns: clock_ns(ClockId::Monotonic),
+            lost,
+            devices: samples,
+            probe: self.cost.total(),
+            own_cpu_ns: clock_ns(ClockId::ProcessCPUTime),
+            unavailable: self.unavailable.clone(),
+        }))
+    }
+}
+
+/// Adds what a device lost.
+fn add_lost(sum: &mut Lost, lost: Lost) {
+    sum.completions += lost.completions;
+    sum.unattributed += lost.unattributed;
+}
+
+fn clock_ns(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

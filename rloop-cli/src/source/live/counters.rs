@@ -1,0 +1,142 @@
+//! A device's counters, summed over the processors.
+
+use rloop_common::{
+    device::{DeviceBlock, OpCounters},
+    op::OPS,
+};
+
+use super::mapped::Mapped;
+use crate::sample::{Buckets, BypassSample, DeviceSample, HolesSample, OpSample, SplitSample};
+
+/// Running sums of a device's histograms. The probes' buckets have 32 bits and wrap; these do not.
+pub(super) struct Counters {
+    blocks: Mapped<DeviceBlock>,
+    /// Each processor's block as last read.
+    last: Vec<Box<DeviceBlock>>,
+    histograms: [Histograms; OPS],
+}
+
+/// Bucket counts of one operation.
+#[derive(Default)]
+struct Histograms {
+    total: Vec<u64>,
+    queue: Vec<u64>,
+    service: Vec<u64>,
+}
+
+impl Counters {
+    /// Counters over `blocks`, one for each processor, all zero.
+    pub(super) fn new(blocks: Mapped<DeviceBlock>) -> Self {
+        let last = (0..blocks.len())
+            .map(|cpu| Box::new(blocks.get(cpu)))
+            .collect();
+        Self {
+            blocks,
+            last,
+            histograms: Default::default(),
+        }
+    }
+
+    /// Reads the probes' counters into `sample`; returns the requests that belong to no known extent.
+    pub(super) fn read(&mut self, sample: &mut DeviceSample) -> u64 {
+        let mut unattributed = 0;
+        for cpu in 0..self.blocks.len() {
+            let now = Box::new(self.blocks.get(cpu));
+            for op in 0..OPS {
+                add_op(&mut sample.ops[op], &now.ops[op]);
+                if now.ops[op] != self.last[cpu].ops[op] {
+                    self.histograms[op].advance(&self.last[cpu], &now, op);
+                }
+            }
+            add_rest(sample, &now);
+            unattributed += now.unattributed;
+            self.last[cpu] = now;
+        }
+        for (op, histograms) in sample.ops.iter_mut().zip(&self.histograms) {
+            op.total = sparse(&histograms.total);
+            op.queue = sparse(&histograms.queue);
+            op.service = sparse(&histograms.service);
+        }
+        let known = |op: &OpSample| op.submitted.saturating_sub(op.completed + op.lost);
+        sample.in_flight = sample.ops.iter().map(known).sum();
+        unattributed
+    }
+}
+
+impl Histograms {
+    fn advance(&mut self, old: &DeviceBlock, new: &DeviceBlock, op: usize) {
+        advance(&mut self.total, &old.total[op], &new.total[op]);
+        advance(&mut self.queue, &old.queue[op], &new.queue[op]);
+        advance(&mut self.service, &old.service[op], &new.service[op]);
+    }
+}
+
+/// Adds what each wrapping bucket grew by.
+pub(super) fn advance(sums: &mut Vec<u64>, old: &[u32], new: &[u32]) {
+    sums.resize(new.len(), 0);
+    for ((sum, &old), &new) in sums.iter_mut().zip(old).zip(new) {
+        *sum += u64::from(new.wrapping_sub(old));
+    }
+}
+
+/// The buckets that are not empty.
+pub(super) fn sparse(sums: &[u64]) -> Buckets {
+    let filled = sums.iter().enumerate().filter(|&(_, &count)| count > 0);
+    Buckets(
+        filled
+            .map(|(bucket, &count)| (bucket as u16, count))
+            .collect(),
+    )
+}
+
+fn add_op(sum: &mut OpSample, counters: &OpCounters) {
+    sum.submitted += counters.submitted;
+    sum.bytes += counters.submitted_bytes;
+    sum.completed += counters.completed;
+    sum.lost += counters.lost;
+    sum.errors += counters.errors;
+    sum.requeued += counters.requeued;
+    sum.total_ns += counters.total_ns;
+    sum.max_ns = sum.max_ns.max(counters.max_ns);
+}
+
+fn add_rest(sample: &mut DeviceSample, block: &DeviceBlock) {
+    let SplitSample {
+        requests,
+        queue_ns,
+        worker_ns,
+        filesystem_ns,
+        disk_ns,
+    } = &mut sample.split;
+    *requests += block.split.requests;
+    *queue_ns += block.split.queue_ns;
+    *worker_ns += block.split.worker_ns;
+    *filesystem_ns += block.split.filesystem_ns;
+    *disk_ns += block.split.disk_ns;
+    let BypassSample {
+        direct_read_bytes,
+        direct_write_bytes,
+        buffered_read_bytes,
+        buffered_write_bytes,
+        derived: _,
+    } = &mut sample.bypass;
+    *direct_read_bytes += block.bypass.direct_read_bytes;
+    *direct_write_bytes += block.bypass.direct_write_bytes;
+    *buffered_read_bytes += block.bypass.buffered_read_bytes;
+    *buffered_write_bytes += block.bypass.buffered_write_bytes;
+    let HolesSample {
+        fills,
+        fill_bytes,
+        conversions,
+        conversion_bytes,
+        punches,
+        punched_bytes,
+    } = &mut sample.holes;
+    *fills += block.holes.fills;
+    *fill_bytes += block.holes.fill_bytes;
+    *conversions += block.holes.conversions;
+    *conversion_bytes += block.holes.conversion_bytes;
+    *punches += block.holes.punches;
+    *punched_bytes += block.holes.punched_bytes;
+    sample.merges += block.merges;
+}

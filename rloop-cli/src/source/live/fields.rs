@@ -1,0 +1,64 @@
+//! Which field of which kernel structure each of the probes' offsets stands for.
+
+use crate::btf::Btf;
+
+/// Modules whose structures the probes read, where they are not built in.
+pub(super) const MODULES: [&str; 4] = ["loop", "ext4", "xfs", "jbd2"];
+
+/// (name in the probes, structure, member).
+const FIELDS: &[(&str, &str, &str)] = &[
+    ("RQ_Q", "request", "q"),
+    ("RQ_CMD_FLAGS", "request", "cmd_flags"),
+    ("RQ_RQ_FLAGS", "request", "rq_flags"),
+    ("RQ_TAG", "request", "tag"),
+    ("RQ_INTERNAL_TAG", "request", "internal_tag"),
+    ("RQ_DATA_LEN", "request", "__data_len"),
+    ("RQ_SECTOR", "request", "__sector"),
+    ("RQ_BIO", "request", "bio"),
+    ("RQ_PART", "request", "part"),
+    ("RQ_START", "request", "start_time_ns"),
+    ("Q_DISK", "request_queue", "disk"),
+    ("DISK_MAJOR", "gendisk", "major"),
+    ("DISK_MINOR", "gendisk", "first_minor"),
+    ("BIO_PRIVATE", "bio", "bi_private"),
+    ("BIO_NEXT", "bio", "bi_next"),
+    ("BIO_BDEV", "bio", "bi_bdev"),
+    ("BDEV_DISK", "block_device", "bd_disk"),
+    ("BDEV_DEV", "block_device", "bd_dev"),
+    ("DIO_IOCB", "iomap_dio", "iocb"),
+    ("CMD_IOCB", "loop_cmd", "iocb"),
+    ("KIOCB_FILE", "kiocb", "ki_filp"),
+    ("KIOCB_FLAGS", "kiocb", "ki_flags"),
+    ("FILE_INODE", "file", "f_inode"),
+    ("INODE_INO", "inode", "i_ino"),
+    ("INODE_SB", "inode", "i_sb"),
+    ("INODE_BLKBITS", "inode", "i_blkbits"),
+    ("SB_DEV", "super_block", "s_dev"),
+    ("MAPPING_HOST", "address_space", "host"),
+    ("ITER_COUNT", "iov_iter", "count"),
+    ("JOURNAL_DEV", "journal_s", "j_fs_dev"),
+    ("AR_INODE", "ext4_allocation_request", "inode"),
+    ("AR_LEN", "ext4_allocation_request", "len"),
+    ("AR_FLAGS", "ext4_allocation_request", "flags"),
+    ("MAP_LEN", "ext4_map_blocks", "m_len"),
+    ("XFS_VNODE", "xfs_inode", "i_vnode"),
+    ("IREC_COUNT", "xfs_bmbt_irec", "br_blockcount"),
+];
+
+/// The probes' offsets on this kernel, by name; `None` for what it does not have.
+pub(super) fn offsets(btf: &Btf) -> Vec<(&'static str, Option<u32>)> {
+    let mut offsets: Vec<_> = FIELDS
+        .iter()
+        .map(|&(name, structure, member)| (name, btf.offset(structure, member)))
+        .collect();
+    offsets.push(("RQ_SIZE", btf.size("request")));
+    // Before the flags had an enumeration, the bit was 4.
+    let flush_sequence = btf.enumerator("__RQF_FLUSH_SEQ").unwrap_or(4);
+    offsets.push(("RQF_FLUSH_SEQ", 1u32.checked_shl(flush_sequence)));
+    offsets.push((
+        "REQ_PREFLUSH",
+        btf.enumerator("__REQ_PREFLUSH")
+            .and_then(|bit| 1u32.checked_shl(bit)),
+    ));
+    offsets
+}

@@ -1,0 +1,153 @@
+//! The maps of the loaded probes, each under what it is for.
+
+use std::collections::BTreeSet;
+
+use aya::{
+    Ebpf,
+    maps::{Array, ArrayOfMaps, HashMap, MapData, MapError, RingBuf},
+};
+use rloop_common::{
+    device::DeviceBlock,
+    event::Event,
+    extent::ExtentCell,
+    slot::Slot,
+    who::{FileKey, Who, Work},
+};
+
+use crate::source::SourceError;
+
+/// The probes' maps.
+pub(super) struct Maps {
+    blocks: ArrayOfMaps<MapData, Array<MapData, DeviceBlock>>,
+    slots: ArrayOfMaps<MapData, Array<MapData, Slot>>,
+    tables: ArrayOfMaps<MapData, Array<MapData, u64>>,
+    cells: ArrayOfMaps<MapData, Array<MapData, ExtentCell>>,
+    current: Array<MapData, u32>,
+    minors: Array<MapData, u32>,
+    files: HashMap<MapData, FileKey, u32>,
+    disks: HashMap<MapData, u32, u32>,
+    filesystems: HashMap<MapData, u32, u32>,
+    submitters: HashMap<MapData, Who, Work>,
+    events: RingBuf<MapData>,
+    events_lost: Array<MapData, u64>,
+}
+
+impl Maps {
+    /// Takes the maps out of the loaded object.
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, SourceError> {
+        Ok(Self {
+            blocks: take(ebpf, "BLOCKS")?,
+            slots: take(ebpf, "SLOTS")?,
+            tables: take(ebpf, "TABLES")?,
+            cells: take(ebpf, "CELLS")?,
+            current: take(ebpf, "CURRENT")?,
+            minors: take(ebpf, "MINORS")?,
+            files: take(ebpf, "FILES")?,
+            disks: take(ebpf, "DISKS")?,
+            filesystems: take(ebpf, "FILESYSTEMS")?,
+            submitters: take(ebpf, "SUBMITTERS")?,
+            events: take(ebpf, "EVENTS")?,
+            events_lost: take(ebpf, "EVENTS_LOST")?,
+        })
+    }
+
+    /// Gives a device its counters and its slots.
+    pub(super) fn set_device(
+        &mut self,
+        slot: u32,
+        blocks: &Array<MapData, DeviceBlock>,
+        slots: &Array<MapData, Slot>,
+    ) -> Result<(), MapError> {
+        self.blocks.set(slot, blocks, 0)?;
+        self.slots.set(slot, slots, 0)
+    }
+
+    /// Puts a table and its cells into one of the device's two places, then makes it current.
+    pub(super) fn set_extents(
+        &mut self,
+        slot: u32,
+        place: u32,
+        table: &Array<MapData, u64>,
+        cells: &Array<MapData, ExtentCell>,
+    ) -> Result<(), MapError> {
+        self.tables.set(2 * slot + place, table, 0)?;
+        self.cells.set(2 * slot + place, cells, 0)?;
+        self.current.set(slot, place, 0)
+    }
+
+    /// Requests of the loop device `minor` count for `slot`; for nobody, if there is none.
+    pub(super) fn set_minor(&mut self, minor: u32, slot: Option<u32>) -> Result<(), MapError> {
+        self.minors.set(minor, slot.map_or(0, |slot| slot + 1), 0)
+    }
+
+    /// I/O on the file counts for `slot`.
+    pub(super) fn set_file(&mut self, file: FileKey, slot: u32) -> Result<(), MapError> {
+        self.files.insert(file, slot, 0)
+    }
+
+    /// I/O on the file counts for nobody any more.
+    pub(super) fn forget_file(&mut self, file: FileKey) {
+        // It may have been another device's file as well, and be gone already.
+        let _ = self.files.remove(&file);
+    }
+
+    /// Looks below on these disks, and at the commits of these filesystems, and no others.
+    pub(super) fn set_below(
+        &mut self,
+        disks: &BTreeSet<u32>,
+        filesystems: &BTreeSet<u32>,
+    ) -> Result<(), MapError> {
+        set_members(&mut self.disks, disks)?;
+        set_members(&mut self.filesystems, filesystems)
+    }
+
+    /// Who has submitted to whom.
+    pub(super) fn submitters(&self) -> impl Iterator<Item = (Who, Work)> + '_ {
+        // An entry that is pushed out while we look is left out.
+        self.submitters.iter().flatten()
+    }
+
+    /// The next rare event.
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        loop {
+            let item = self.events.next()?;
+            if item.len() >= size_of::<Event>() {
+                // SAFETY: long enough, and any bit pattern is an `Event`.
+                return Some(unsafe { item.as_ptr().cast::<Event>().read_unaligned() });
+            }
+        }
+    }
+
+    /// Events that found the ring full.
+    pub(super) fn events_lost(&self) -> u64 {
+        self.events_lost.get(&0, 0).unwrap_or(0)
+    }
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &str,
+) -> Result<T, SourceError> {
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| SourceError(format!("the probes lack the map {name}")))?;
+    T::try_from(map).map_err(|error| {
+        SourceError(format!(
+            "the probes' map {name} is of another kind: {error}"
+        ))
+    })
+}
+
+fn set_members(
+    map: &mut HashMap<MapData, u32, u32>,
+    members: &BTreeSet<u32>,
+) -> Result<(), MapError> {
+    let old: BTreeSet<u32> = map.keys().flatten().collect();
+    for gone in old.difference(members) {
+        map.remove(gone)?;
+    }
+    for new in members.difference(&old) {
+        map.insert(new, 1, 0)?;
+    }
+    Ok(())
+}

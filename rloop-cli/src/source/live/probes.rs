@@ -1,0 +1,256 @@
+//! Loads and attaches the probes, as many as this kernel has hooks and fields for.
+
+use std::collections::HashMap;
+
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{BtfTracePoint, ProgramError, RawTracePoint},
+};
+
+use super::fields::{self, MODULES};
+use crate::{btf::Btf, sample::Unavailable, source::SourceError};
+
+/// The compiled probes; `cargo xtask bpf` makes them from `rloop-ebpf/`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/rloop.bpf.o");
+
+/// How a program is attached.
+#[derive(Clone, Copy, PartialEq)]
+enum Hook {
+    /// To a tracepoint of the kernel proper, with typed arguments.
+    Btf,
+    /// To any tracepoint, also a module's.
+    Raw,
+}
+
+/// A group of programs that give one kind of number.
+struct Family {
+    /// What is missing without it, in the words of the screen.
+    what: &'static str,
+    /// Nothing works without it.
+    required: bool,
+    hook: Hook,
+    /// (program, tracepoint).
+    programs: &'static [(&'static str, &'static str)],
+    /// Offsets its programs use beyond those of requests.
+    needs: &'static [&'static str],
+}
+
+const FAMILIES: &[Family] = &[
+    Family {
+        what: "requests",
+        required: true,
+        hook: Hook::Btf,
+        programs: &[
+            ("io_start", "block_io_start"),
+            ("rq_issue", "block_rq_issue"),
+            ("rq_complete", "block_rq_complete"),
+        ],
+        needs: &[
+            "RQ_Q",
+            "RQ_CMD_FLAGS",
+            "RQ_RQ_FLAGS",
+            "RQ_TAG",
+            "RQ_INTERNAL_TAG",
+            "RQ_DATA_LEN",
+            "RQ_SECTOR",
+            "RQ_PART",
+            "RQ_START",
+            "Q_DISK",
+            "DISK_MAJOR",
+            "DISK_MINOR",
+            "REQ_PREFLUSH",
+        ],
+    },
+    Family {
+        what: "requeues and merges",
+        required: false,
+        hook: Hook::Btf,
+        programs: &[
+            ("rq_requeue", "block_rq_requeue"),
+            ("bio_backmerge", "block_bio_backmerge"),
+            ("bio_frontmerge", "block_bio_frontmerge"),
+        ],
+        needs: &["BIO_BDEV", "BDEV_DISK"],
+    },
+    Family {
+        what: "the split of time between worker, filesystem and disk",
+        required: false,
+        hook: Hook::Btf,
+        programs: &[("dio_begin", "iomap_dio_rw_begin")],
+        needs: &[
+            "DIO_IOCB",
+            "CMD_IOCB",
+            "RQ_SIZE",
+            "RQ_BIO",
+            "BIO_PRIVATE",
+            "BIO_NEXT",
+        ],
+    },
+    Family {
+        what: "bytes by direct I/O",
+        required: false,
+        hook: Hook::Btf,
+        programs: &[("dio_complete", "iomap_dio_complete")],
+        needs: &[
+            "KIOCB_FILE",
+            "KIOCB_FLAGS",
+            "FILE_INODE",
+            "INODE_INO",
+            "INODE_SB",
+            "SB_DEV",
+        ],
+    },
+    Family {
+        what: "bytes read through the page cache",
+        required: false,
+        hook: Hook::Btf,
+        programs: &[("get_pages", "mm_filemap_get_pages")],
+        needs: &["MAPPING_HOST", "INODE_INO", "INODE_SB", "SB_DEV"],
+    },
+    Family {
+        what: "bytes written through ext4's page cache",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[
+            ("ext4_write_end", "ext4_write_end"),
+            ("ext4_da_write_end", "ext4_da_write_end"),
+            ("ext4_journalled_write_end", "ext4_journalled_write_end"),
+        ],
+        needs: &["INODE_INO", "INODE_SB", "SB_DEV"],
+    },
+    Family {
+        what: "bytes written through xfs's page cache",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[("xfs_buffered_write", "xfs_file_buffered_write")],
+        needs: &["KIOCB_FILE", "FILE_INODE", "ITER_COUNT"],
+    },
+    Family {
+        what: "holes of ext4 files",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[
+            ("ext4_allocate", "ext4_allocate_blocks"),
+            ("ext4_convert", "ext4_ext_handle_unwritten_extents"),
+            ("ext4_punch", "ext4_punch_hole"),
+        ],
+        needs: &["AR_INODE", "AR_LEN", "AR_FLAGS", "MAP_LEN", "INODE_BLKBITS"],
+    },
+    Family {
+        what: "holes of xfs files",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[
+            ("xfs_allocate", "xfs_iomap_alloc"),
+            ("xfs_convert", "xfs_unwritten_convert"),
+            ("xfs_punch", "xfs_free_file_space"),
+        ],
+        needs: &["XFS_VNODE", "IREC_COUNT", "INODE_BLKBITS"],
+    },
+    Family {
+        what: "journal commits of ext4",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[
+            ("jbd2_start", "jbd2_start_commit"),
+            ("jbd2_end", "jbd2_end_commit"),
+        ],
+        needs: &["JOURNAL_DEV", "BDEV_DEV"],
+    },
+];
+
+/// The loaded probes.
+pub(super) struct Probes {
+    /// Their programs and maps.
+    pub ebpf: Ebpf,
+    /// What this kernel has no hook or field for.
+    pub unavailable: Vec<Unavailable>,
+}
+
+/// Loads and attaches all families this kernel can carry.
+pub(super) fn load() -> Result<Probes, SourceError> {
+    let btf = Btf::read(&MODULES).map_err(|error| {
+        SourceError(format!(
+            "cannot read the kernel's types from /sys/kernel/btf/vmlinux: {error}; a kernel with CONFIG_DEBUG_INFO_BTF=y is needed"
+        ))
+    })?;
+    let types = aya::Btf::from_sys_fs()
+        .map_err(|error| SourceError(format!("cannot parse /sys/kernel/btf/vmlinux: {error}")))?;
+    let offsets: HashMap<_, _> = fields::offsets(&btf).into_iter().collect();
+    let mut loader = EbpfLoader::new();
+    // Programs whose offsets are missing are not loaded; the others never use them.
+    let values: Vec<(&str, u32)> = offsets
+        .iter()
+        .map(|(&name, &offset)| (name, offset.unwrap_or(0)))
+        .collect();
+    for (name, value) in &values {
+        loader.override_global(name, value, true);
+    }
+    let mut ebpf = loader
+        .load(OBJECT)
+        .map_err(|error| SourceError(refusal("cannot load the probes", &error)))?;
+    let mut unavailable = Vec::new();
+    for family in FAMILIES {
+        let missing = family
+            .needs
+            .iter()
+            .find(|name| offsets.get(*name).is_none_or(Option::is_none));
+        let result = match missing {
+            Some(name) => Err(format!(
+                "this kernel's types lack what the probes call {name}"
+            )),
+            None => attach(&mut ebpf, family, &types),
+        };
+        if let Err(why) = result {
+            if family.required {
+                return Err(SourceError(format!("cannot watch {}: {why}", family.what)));
+            }
+            unavailable.push(Unavailable {
+                what: family.what.to_owned(),
+                why,
+            });
+        }
+    }
+    Ok(Probes { ebpf, unavailable })
+}
+
+fn attach(ebpf: &mut Ebpf, family: &Family, types: &aya::Btf) -> Result<(), String> {
+    for &(name, tracepoint) in family.programs {
+        let program = ebpf
+            .program_mut(name)
+            .ok_or_else(|| format!("the probes lack the program {name}"))?;
+        let attached = match family.hook {
+            Hook::Btf => {
+                let program: &mut BtfTracePoint = program
+                    .try_into()
+                    .map_err(|error: ProgramError| error.to_string())?;
+                program
+                    .load(tracepoint, types)
+                    .and_then(|()| program.attach().map(drop))
+            }
+            Hook::Raw => {
+                let program: &mut RawTracePoint = program
+                    .try_into()
+                    .map_err(|error: ProgramError| error.to_string())?;
+                program
+                    .load()
+                    .and_then(|()| program.attach(tracepoint).map(drop))
+            }
+        };
+        attached.map_err(|error| {
+            refusal(&format!("the kernel refused the hook {tracepoint}"), &error)
+        })?;
+    }
+    Ok(())
+}
+
+/// An error with all its causes, and what to do if it is a matter of rights.
+fn refusal(what: &str, error: &dyn std::error::Error) -> String {
+    let mut text = format!("{what}: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,237 @@
+//! One watched device: what the probes were told of it, and what they counted.
+
+use std::time::Instant;
+
+use rloop_common::{Op, bucket::Fine, slot::Slot, who::FileKey};
+
+use super::{counters::Counters, extents::Extents, mapped::Mapped, maps::Maps};
+use crate::{
+    device::{LoopDevice, backing::OpenBacking, below, cache, extents as fiemap, mounts::Mounts},
+    sample::{CommitsSample, DeviceSample, Kind, Lost, Unavailable},
+    source::SourceError,
+};
+
+/// Tags a device may have; more than the driver's queue depth, and than a scheduler gives out.
+const TAGS_MIN: usize = 1024;
+
+/// A watched device.
+pub(super) struct Watched {
+    /// Its place in the probes' maps.
+    pub slot: u32,
+    /// What the kernel says of it.
+    pub device: LoopDevice,
+    counters: Counters,
+    _slots: Mapped<Slot>,
+    extents: Extents,
+    /// Holes' counters and file size at the last look at the mapping.
+    mapped_at: (u64, u64),
+    commits: CommitsSample,
+    commit_buckets: Vec<u64>,
+    lost: Lost,
+    /// Why the extents are not known.
+    trouble: Vec<Unavailable>,
+}
+
+impl Watched {
+    /// Tells the probes to count the device's requests in `slot`.
+    pub(super) fn start(
+        device: LoopDevice,
+        slot: u32,
+        cpus: usize,
+        maps: &mut Maps,
+    ) -> Result<Self, SourceError> {
+        let name = device.name.clone();
+        let failed = |error: aya::maps::MapError| {
+            SourceError(format!("cannot make the counters of {name}: {error}"))
+        };
+        let blocks = Mapped::new(cpus).map_err(failed)?;
+        let slots = Mapped::new(TAGS_MIN.max(4 * device.nr_requests as usize)).map_err(failed)?;
+        maps.set_device(slot, blocks.map(), slots.map())
+            .map_err(failed)?;
+        let mut watched = Self {
+            slot,
+            counters: Counters::new(blocks),
+            _slots: slots,
+            extents: Extents::new(slot),
+            mapped_at: (0, 0),
+            commits: CommitsSample::default(),
+            commit_buckets: Vec::new(),
+            lost: Lost::default(),
+            trouble: Vec::new(),
+            device,
+        };
+        let mounts = Mounts::read()
+            .map_err(|error| SourceError(format!("cannot read the mounts: {error}")))?;
+        let open = watched.device.open_backing(&mounts);
+        watched.look(open.as_ref().ok(), maps);
+        if let Some(file) = watched.file() {
+            maps.set_file(file, slot).map_err(failed)?;
+        }
+        maps.set_minor(watched.device.dev.minor, Some(slot))
+            .map_err(failed)?;
+        Ok(watched)
+    }
+
+    /// Tells the probes to forget it.
+    pub(super) fn stop(&self, maps: &mut Maps) {
+        // Fails only for minors beyond the map, which were never set.
+        let _ = maps.set_minor(self.device.dev.minor, None);
+        if let Some(file) = self.file() {
+            maps.forget_file(file);
+        }
+    }
+
+    /// The backing file as the probes see it.
+    pub(super) fn file(&self) -> Option<FileKey> {
+        file_key(&self.device)
+    }
+
+    /// The disk below, as its requests carry it.
+    pub(super) fn disk(&self) -> Option<u32> {
+        below::whole_disk(self.device.disk?)
+            .ok()
+            .map(|disk| disk.to_kernel())
+    }
+
+    /// Counts a commit of the device's filesystem.
+    pub(super) fn committed(&mut self, duration_ns: u64) {
+        self.commits.count += 1;
+        self.commits.total_ns += duration_ns;
+        self.commits.max_ns = self.commits.max_ns.max(duration_ns);
+        self.commit_buckets
+            .resize(rloop_common::bucket::FINE_BUCKETS, 0);
+        self.commit_buckets[Fine::index(duration_ns)] += 1;
+    }
+
+    /// What was lost of the device's events, at the last sample.
+    pub(super) fn lost(&self) -> Lost {
+        self.lost
+    }
+
+    /// Everything known of the device now.
+    pub(super) fn sample(
+        &mut self,
+        mounts: &Mounts,
+        devices: &[LoopDevice],
+        maps: &mut Maps,
+    ) -> DeviceSample {
+        let open = self.device.open_backing(mounts);
+        let (backing, unavailable) = self.device.backing(&open);
+        let facts = self.device.facts(&open, devices);
+        let mut sample = DeviceSample {
+            name: self.device.name.clone(),
+            kind: Kind::Loop,
+            instance: self.device.instance,
+            backing,
+            facts,
+            unavailable,
+            ..DeviceSample::default()
+        };
+        self.lost.unattributed = self.counters.read(&mut sample);
+        self.lost.completions = sample.ops.iter().map(|op| op.lost).sum();
+        derive_buffered(&mut sample);
+        let changes = sample.holes.fills + sample.holes.conversions + sample.holes.punches;
+        let traced = matches!(sample.backing.fs.as_str(), "ext4" | "ext3" | "ext2" | "xfs");
+        let changes = if traced {
+            changes
+        } else {
+            sample.ops[Op::Write.index()].submitted
+        };
+        let state = (changes, sample.backing.size_bytes);
+        if state != self.mapped_at && self.extents.may_look() {
+            self.mapped_at = state;
+            self.look(open.as_ref().ok(), maps);
+        }
+        self.extents.collect();
+        sample.extents = self.extents.mapping().clone();
+        sample.extent_counters = self.extents.counters();
+        sample.extents_per_cell = self.extents.extents_per_cell();
+        sample.commits = CommitsSample {
+            durations: super::counters::sparse(&self.commit_buckets),
+            ..self.commits.clone()
+        };
+        self.count_pages(open.as_ref().ok(), &mut sample);
+        sample.unavailable.extend(self.trouble.iter().cloned());
+        sample
+    }
+
+    /// Reads the file's mapping and gives it to the probes.
+    fn look(&mut self, open: Option<&OpenBacking>, maps: &mut Maps) {
+        self.trouble.clear();
+        let Some(open) = open else { return };
+        let started = Instant::now();
+        let (offset, len) = self.device.window();
+        let mapping = fiemap::map(&open.file, offset, len);
+        self.extents.looked(started.elapsed());
+        let fs = open.mount.as_ref().map_or("", |mount| &mount.fs);
+        let mut mapping = match mapping {
+            Ok(mapping) => mapping,
+            Err(error) => return self.trouble.push(fiemap::explain(&error, fs)),
+        };
+        let partition = self
+            .device
+            .disk
+            .and_then(|disk| below::partition_start_bytes(disk).ok())
+            .unwrap_or(0);
+        for extent in &mut mapping.extents {
+            extent.disk_offset_bytes = extent.disk_offset_bytes.map(|offset| offset + partition);
+        }
+        if let Some(cut) = mapping.cut_at_bytes {
+            let why = format!(
+                "the file has more than {} extents: beyond byte {cut} the last one stands for all",
+                rloop_common::extent::MAX_EXTENTS
+            );
+            self.trouble.push(Unavailable {
+                what: "extents".to_owned(),
+                why,
+            });
+        }
+        if let Err(error) = self.extents.replace(mapping.extents, maps) {
+            let why = format!("cannot give the probes a new extent table: {error}");
+            self.trouble.push(Unavailable {
+                what: "extents".to_owned(),
+                why,
+            });
+        }
+    }
+
+    fn count_pages(&self, open: Option<&OpenBacking>, sample: &mut DeviceSample) {
+        let (offset, len) = self.device.window();
+        let mut count =
+            |file: &std::fs::File, start, len| match cache::cached_pages(file, start, len) {
+                Ok(pages) => Some(pages.resident),
+                Err(error) => {
+                    sample.unavailable.push(cache::explain(&error));
+                    None
+                }
+            };
+        let backing = open.and_then(|open| count(&open.file, offset, len));
+        let device = self
+            .device
+            .open()
+            .ok()
+            .and_then(|device| count(&device, 0, 0));
+        (sample.backing_cached_pages, sample.device_cached_pages) = (backing, device);
+    }
+}
+
+/// The device's backing file as the probes see it.
+pub(super) fn file_key(device: &LoopDevice) -> Option<FileKey> {
+    let file = device.file.as_ref().ok()?;
+    let number = file.fs_dev.unwrap_or(file.st_dev);
+    Some(FileKey {
+        inode: file.ino,
+        device: u64::from(number.to_kernel()),
+    })
+}
+
+/// btrfs has no event for a buffered write: what was written to the device and did not go by direct
+/// I/O went through the page cache.
+fn derive_buffered(sample: &mut DeviceSample) {
+    if sample.backing.fs == "btrfs" {
+        let written = sample.ops[Op::Write.index()].bytes;
+        sample.bypass.buffered_write_bytes =
+            written.saturating_sub(sample.bypass.direct_write_bytes);
+        sample.bypass.derived = true;
+    }
+}
