@@ -44,10 +44,9 @@ pub fn cleanup_leftovers(folders: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     for device in list()? {
         if is_orphan(&device) {
-            let path = Path::new("/dev").join(&device.name);
             // Still in use by somebody: then its file stays, too.
-            if detach(&path).is_ok() {
-                removed.push(path);
+            if detach(&device).is_ok() {
+                removed.push(Path::new("/dev").join(&device.name));
                 remove(&device.path, &mut removed)?;
             }
         }

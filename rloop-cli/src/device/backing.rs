@@ -5,9 +5,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use rustix::fs::{AtFlags, StatxFlags};
 
-use super::list::FileId;
 use super::mounts::{Mount, Mounts};
-use super::{DeviceNumber, LoopDevice, below};
+use super::{LoopDevice, below};
 use crate::sample::{Backing, Facts, Unavailable};
 
 /// The backing file, opened for reading and known to be the one that the driver uses.
@@ -38,7 +37,7 @@ impl LoopDevice {
         let stat = file
             .metadata()
             .map_err(|error| format!("{path}: {error}"))?;
-        if !same_file(expected, &stat) {
+        if !expected.is(&stat) {
             return Err(format!("{path} is now another file than the device's"));
         }
         let mount = mount_id(&file).and_then(|id| mounts.by_id(id));
@@ -95,10 +94,6 @@ pub fn dio_align_bytes(file: &File) -> Option<u32> {
     let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
     let told = stat.stx_mask & StatxFlags::DIOALIGN.bits() != 0;
     Some(stat.stx_dio_offset_align).filter(|align| told && *align != 0)
-}
-
-fn same_file(expected: &FileId, stat: &std::fs::Metadata) -> bool {
-    DeviceNumber::from_stat(stat.dev()) == expected.st_dev && stat.ino() == expected.ino
 }
 
 fn mount_id(file: &File) -> Option<u64> {

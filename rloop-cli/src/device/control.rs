@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode};
 
-use super::{DeviceNumber, abi};
+use super::list::{FileId, open_node};
+use super::{DeviceNumber, LoopDevice, abi};
 
 /// How often another process may take the free device away before giving up.
 const ATTEMPTS: u32 = 64;
@@ -66,15 +67,24 @@ pub fn attach(file: &Path, options: &AttachOptions) -> io::Result<Attached> {
     ))
 }
 
-/// Detaches a device by its path, and waits until it is.
-pub fn detach(device: &Path) -> io::Result<()> {
-    let file = File::open(device)?;
-    let name = device
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    clear(file, &name)
+/// Detaches a device, and waits until it is. If it is attached to another file by now, it is left
+/// alone.
+pub fn detach(device: &LoopDevice) -> io::Result<()> {
+    // Once it is open nobody can attach it to another file, so the answer stays true.
+    let file = open_node(&device.name, device.dev)?;
+    let now = match abi::loop_status(&file) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(()),
+        status => FileId::from_status(status?),
+    };
+    let same = device
+        .file
+        .as_ref()
+        .is_ok_and(|id| (id.st_dev, id.ino) == (now.st_dev, now.ino));
+    if !same {
+        let why = format!("/dev/{} is attached to another file by now", device.name);
+        return Err(io::Error::other(why));
+    }
+    clear(file, &device.name)
 }
 
 /// Switches direct I/O of an attached device.

@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::mounts::Mounts;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
+use super::mounts::{Mount, Mounts};
 use super::{DeviceNumber, abi};
 
 /// Identity of a backing file.
@@ -103,10 +105,18 @@ fn read(name: &str, number: u32, mounts: &Mounts) -> Option<LoopDevice> {
     let mut path = fs::read(folder.join("loop/backing_file")).ok()?;
     path.pop_if(|last| *last == b'\n');
     let dev = DeviceNumber::parse(&fs::read_to_string(folder.join("dev")).ok()?)?;
-    let file = file_id(name, dev, mounts);
-    let st_dev = file.as_ref().ok().map(|file| file.st_dev);
-    let mount = st_dev.and_then(|st_dev| mounts.by_st_dev(st_dev));
+    let status = open_node(name, dev).and_then(|device| abi::loop_status(&device));
+    let mut file = status
+        .map(FileId::from_status)
+        .map_err(|e| format!("/dev/{name}: {e}"));
     let (path, deleted) = split_path(path, &file);
+    let mount = file
+        .as_ref()
+        .ok()
+        .and_then(|id| mount_of(&path, deleted, id, mounts));
+    if let Ok(id) = &mut file {
+        id.fs_dev = mount.map(|mount| mount.dev);
+    }
     let device = LoopDevice {
         name: name.to_owned(),
         number,
@@ -142,20 +152,35 @@ fn instance(folder: &Path) -> u64 {
     attribute(folder, "diskseq").unwrap_or(0)
 }
 
-fn file_id(name: &str, dev: DeviceNumber, mounts: &Mounts) -> Result<FileId, String> {
-    let status = open_node(name, dev).and_then(|device| abi::loop_status(&device));
-    let status = status.map_err(|error| format!("/dev/{name}: {error}"))?;
-    let st_dev = DeviceNumber::from_stat(status.device);
-    let fs_dev = mounts.by_st_dev(st_dev).map(|mount| mount.dev);
-    Ok(FileId {
-        st_dev,
-        fs_dev,
-        ino: status.inode,
-    })
+impl FileId {
+    pub(super) fn from_status(status: abi::LoopInfo64) -> Self {
+        let st_dev = DeviceNumber::from_stat(status.device);
+        Self {
+            st_dev,
+            fs_dev: None,
+            ino: status.inode,
+        }
+    }
+
+    /// Is the file that this `stat` is of.
+    pub fn is(&self, stat: &fs::Metadata) -> bool {
+        DeviceNumber::from_stat(stat.dev()) == self.st_dev && stat.ino() == self.ino
+    }
+}
+
+/// The mount that the path leads through; failing that, one of the same filesystem.
+fn mount_of<'a>(path: &Path, deleted: bool, id: &FileId, mounts: &'a Mounts) -> Option<&'a Mount> {
+    let here = !deleted && fs::metadata(path).is_ok_and(|stat| id.is(&stat));
+    let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID);
+    let stat = stat
+        .ok()
+        .filter(|stat| here && stat.stx_mask & StatxFlags::MNT_ID.bits() != 0);
+    let through = stat.and_then(|stat| mounts.by_id(stat.stx_mnt_id));
+    through.or_else(|| mounts.by_st_dev(id.st_dev))
 }
 
 /// Opens the device node for reading, if it really is this device's.
-fn open_node(name: &str, dev: DeviceNumber) -> io::Result<File> {
+pub(super) fn open_node(name: &str, dev: DeviceNumber) -> io::Result<File> {
     let file = File::open(Path::new("/dev").join(name))?;
     let stat = file.metadata()?;
     if !stat.file_type().is_block_device() || DeviceNumber::from_stat(stat.rdev()) != dev {
@@ -176,8 +201,8 @@ fn split_path(path: Vec<u8>, file: &Result<FileId, String>) -> (PathBuf, bool) {
 }
 
 fn is_file(path: &Path, file: &Result<FileId, String>) -> bool {
-    let (Ok(stat), Ok(file)) = (fs::metadata(path), file) else {
+    let (Ok(stat), Ok(id)) = (fs::metadata(path), file) else {
         return false;
     };
-    DeviceNumber::from_stat(stat.dev()) == file.st_dev && stat.ino() == file.ino
+    id.is(&stat)
 }

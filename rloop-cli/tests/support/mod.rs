@@ -1,0 +1,176 @@
+//! What tests on real loop devices share. Everything made here is undone when its guard drops,
+//! also when a test panics.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+#![expect(unreachable_pub, reason = "a module of a program exports to nobody")]
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rloop::device::LoopDevice;
+use rloop::device::control::{AttachOptions, Attached, attach};
+use tempfile::TempDir;
+
+/// False, with a word about it, unless this process may attach loop devices.
+pub fn root_or_skip() -> bool {
+    match rloop::capability::check_attach() {
+        Ok(()) if Path::new("/dev/loop-control").exists() => true,
+        Ok(()) => skipped("this machine has no /dev/loop-control"),
+        Err(why) => skipped(&why.to_string()),
+    }
+}
+
+/// False, with a word about it, unless the program can be run.
+pub fn program_or_skip(program: &str) -> bool {
+    let works = Command::new(program).arg("-V").output().is_ok();
+    works || skipped(&format!("{program} is not installed"))
+}
+
+fn skipped(why: &str) -> bool {
+    eprintln!("skipped: {why}");
+    false
+}
+
+/// A folder on a real filesystem, removed with all that is in it.
+pub struct ScratchDir(TempDir);
+
+impl ScratchDir {
+    /// In `/var/tmp`, which is on a disk where `/tmp` often is not.
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("rloop-test-")
+            .tempdir_in("/var/tmp");
+        Self(dir.expect("a folder in /var/tmp"))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A sparse file of `len` bytes in it.
+    pub fn sparse(&self, name: &str, len: u64) -> PathBuf {
+        sparse(self.path(), name, len)
+    }
+}
+
+/// A sparse file of `len` bytes in `folder`.
+pub fn sparse(folder: &Path, name: &str, len: u64) -> PathBuf {
+    let path = folder.join(name);
+    File::create(&path)
+        .and_then(|file| file.set_len(len))
+        .expect("a sparse file");
+    path
+}
+
+/// Opens a file or device for reading and writing.
+pub fn open(path: &Path) -> File {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .expect("opens")
+}
+
+/// Writes `len` bytes that are not zero from `start` on, and syncs.
+pub fn write(path: &Path, start: u64, len: usize) {
+    let file = open(path);
+    file.write_all_at(&vec![0x5A; len], start).expect("writes");
+    file.sync_all().expect("syncs");
+}
+
+/// Attaches with these options.
+pub fn attached(path: &Path, options: &AttachOptions) -> Attached {
+    attach(path, options).expect("attaches")
+}
+
+/// The device as the list shows it.
+pub fn listed(attached: &Attached) -> LoopDevice {
+    let device = rloop::device::list::find(attached.name()).expect("sysfs");
+    device.expect("an attached device is listed")
+}
+
+/// Waits up to ten seconds for something to become true.
+pub fn wait_until(mut done: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(10) {
+        if done() {
+            return true;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+/// A filesystem of its own, in a file, on a loop device, mounted.
+pub struct MountedImage {
+    target: PathBuf,
+    mounted: bool,
+    device: Option<Attached>,
+    _dir: ScratchDir,
+}
+
+impl MountedImage {
+    /// Makes one of `mib` MiB with `mkfs.FS` and its options; `None` if there is no such program.
+    pub fn new(fs: &str, mib: u64, options: &[&str]) -> Option<Self> {
+        let mkfs = format!("mkfs.{fs}");
+        if !program_or_skip(&mkfs) {
+            return None;
+        }
+        let dir = ScratchDir::new();
+        let file = dir.sparse("filesystem.img", mib << 20);
+        run(Command::new(mkfs).args(options).arg(&file));
+        let target = dir.path().join("mounted");
+        std::fs::create_dir(&target).expect("a mount point");
+        let direct = AttachOptions {
+            direct_io: true,
+            ..AttachOptions::default()
+        };
+        let device = attached(&file, &direct);
+        let mut image = Self {
+            target,
+            mounted: false,
+            device: Some(device),
+            _dir: dir,
+        };
+        run(Command::new("mount")
+            .args(["-t", fs])
+            .arg(image.device())
+            .arg(&image.target));
+        image.mounted = true;
+        Some(image)
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.target
+    }
+
+    /// The loop device that it is on.
+    pub fn device(&self) -> &Path {
+        self.device.as_ref().expect("attached until dropped").path()
+    }
+}
+
+impl Drop for MountedImage {
+    fn drop(&mut self) {
+        if self.mounted {
+            let unmount = || Command::new("umount").arg(&self.target).status();
+            if !wait_until(|| unmount().is_ok_and(|status| status.success())) {
+                eprintln!("{} stays mounted", self.target.display());
+            }
+        }
+        drop(self.device.take());
+    }
+}
+
+/// Runs a command that has to work.
+pub fn run(command: &mut Command) {
+    let output = command.output().expect("runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+}
