@@ -41,10 +41,15 @@ pub struct ScratchDir(TempDir);
 impl ScratchDir {
     /// In `/var/tmp`, which is on a disk where `/tmp` often is not.
     pub fn new() -> Self {
+        Self::below(Path::new("/var/tmp"))
+    }
+
+    /// In `folder`.
+    pub fn below(folder: &Path) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("rloop-test-")
-            .tempdir_in("/var/tmp");
-        Self(dir.expect("a folder in /var/tmp"))
+            .tempdir_in(folder);
+        Self(dir.expect("a folder"))
     }
 
     /// Its path.
@@ -115,13 +120,21 @@ pub struct MountedImage {
 }
 
 impl MountedImage {
+    /// As [`MountedImage::new`], with its file in `folder`.
+    pub fn in_folder(folder: &Path, fs: &str, mib: u64, options: &[&str]) -> Option<Self> {
+        Self::make(ScratchDir::below(folder), fs, mib, options)
+    }
+
     /// Makes one of `mib` MiB with `mkfs.FS` and its options; `None` if there is no such program.
     pub fn new(fs: &str, mib: u64, options: &[&str]) -> Option<Self> {
+        Self::make(ScratchDir::new(), fs, mib, options)
+    }
+
+    fn make(dir: ScratchDir, fs: &str, mib: u64, options: &[&str]) -> Option<Self> {
         let mkfs = format!("mkfs.{fs}");
         if !program_or_skip(&mkfs) {
             return None;
         }
-        let dir = ScratchDir::new();
         let file = dir.sparse("filesystem.img", mib << 20);
         run(Command::new(mkfs).args(options).arg(&file));
         let target = dir.path().join("mounted");
