@@ -206,10 +206,6 @@ fn place(folders: &[PathBuf]) -> Result<PathBuf, DemoError> {
 
 fn fits(folder: &Path) -> Result<(), String> {
     let stat = rustix::fs::statfs(folder).map_err(|error| format!("({error})"))?;
-    #[expect(
-        clippy::unnecessary_cast,
-        reason = "the width differs between architectures"
-    )]
     let (magic, block_bytes) = (stat.f_type as i64, stat.f_bsize as u64);
     if matches!(magic, TMPFS_MAGIC | RAMFS_MAGIC) {
         return Err("is in memory, not on a disk".into());

@@ -1,7 +1,7 @@
 //! The demo's workload: phases that each look different on the dashboard.
 //!
 //! It runs in a process of its own, so that the dashboard shows it as the submitter, and does
-//! about a thousand requests a second: enough to look at, little for the machine.
+//! some hundred requests a second: enough to look at, little for the machine.
 
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions};

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 pub(super) const LO_FLAGS_READ_ONLY: u32 = 1;
 /// The device detaches itself when its last opener closes it.
 pub(super) const LO_FLAGS_AUTOCLEAR: u32 = 4;
+/// The kernel looks for a partition table.
+pub(super) const LO_FLAGS_PARTSCAN: u32 = 8;
 /// Direct I/O is asked for.
 pub(super) const LO_FLAGS_DIRECT_IO: u32 = 16;
 

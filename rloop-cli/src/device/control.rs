@@ -33,6 +33,8 @@ pub struct AttachOptions {
     pub block_bytes: u32,
     /// Detach when the last opener closes it, even if this process was killed.
     pub autoclear: bool,
+    /// Look for a partition table.
+    pub partitions: bool,
 }
 
 /// An attached device; dropping it detaches the device.
@@ -153,7 +155,8 @@ fn configure(name: &str, backing: &File, options: &AttachOptions) -> io::Result<
         sizelimit: options.sizelimit_bytes,
         flags: flag(options.read_only, abi::LO_FLAGS_READ_ONLY)
             | flag(options.direct_io, abi::LO_FLAGS_DIRECT_IO)
-            | flag(options.autoclear, abi::LO_FLAGS_AUTOCLEAR),
+            | flag(options.autoclear, abi::LO_FLAGS_AUTOCLEAR)
+            | flag(options.partitions, abi::LO_FLAGS_PARTSCAN),
         ..abi::LoopInfo64::ZERO
     };
     abi::configure(&device, backing.as_fd(), options.block_bytes, info)?;

@@ -78,10 +78,6 @@ pub fn explain(error: &io::Error, fs: &str) -> Unavailable {
 
 /// FIEMAP's physical addresses are byte offsets on the one device that the filesystem is on.
 fn addresses_are_disk_offsets(file: &File) -> io::Result<bool> {
-    #[expect(
-        clippy::unnecessary_cast,
-        reason = "the width of f_type differs between architectures"
-    )]
     let magic = rustix::fs::fstatfs(file)?.f_type as i64;
     Ok(matches!(magic, EXT_MAGIC | XFS_MAGIC))
 }
