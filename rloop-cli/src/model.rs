@@ -1,6 +1,12 @@
 //! What two samples mean: rates, percentiles and findings. The only place they are computed.
 
+mod derive;
+mod findings;
+mod latency;
+
 use std::sync::Arc;
+
+pub use derive::derive;
 
 use rloop_common::op::OPS;
 use serde::Serialize;

@@ -1,0 +1,316 @@
+//! The difference of two samples.
+
+use rloop_common::{
+    Op,
+    bucket::{COARSE_BUCKETS, FINE_BUCKETS},
+};
+
+use super::{
+    CommitsFrame, DeviceFrame, ExtentFrame, Frame, Mode, OpFrame, findings,
+    latency::{delta, latency, merge},
+};
+use crate::sample::{
+    Buckets, BypassSample, DeviceSample, Extent, ExtentCounters, HolesSample, Lost, OpSample,
+    ProbeCost, Sample, SplitSample, State, Submitter,
+};
+
+/// A share of direct bytes from which on a device counts as direct, and to which as buffered.
+const DIRECT: f64 = 0.99;
+const BUFFERED: f64 = 0.01;
+
+/// What happened between two samples. Counters that went backwards count as zero.
+pub fn derive(older: &Sample, newer: &Sample) -> Frame {
+    let nothing = DeviceSample::default();
+    let devices = newer.devices.iter().map(|new| {
+        let same = |old: &&DeviceSample| old.name == new.name && old.instance == new.instance;
+        device(older.devices.iter().find(same).unwrap_or(&nothing), new)
+    });
+    Frame {
+        wall_ns: newer.wall_ns,
+        interval_ns: newer.monotonic_ns.saturating_sub(older.monotonic_ns),
+        lost: Lost {
+            completions: newer
+                .lost
+                .completions
+                .saturating_sub(older.lost.completions),
+            ring_events: newer
+                .lost
+                .ring_events
+                .saturating_sub(older.lost.ring_events),
+            recursion: newer.lost.recursion.saturating_sub(older.lost.recursion),
+            unattributed: newer
+                .lost
+                .unattributed
+                .saturating_sub(older.lost.unattributed),
+        },
+        lost_since_start: newer.lost,
+        probe: newer.probe.map(|new| {
+            let old = older.probe.unwrap_or_default();
+            ProbeCost {
+                runs: new.runs.saturating_sub(old.runs),
+                run_ns: new.run_ns.saturating_sub(old.run_ns),
+            }
+        }),
+        own_cpu_ns: newer.own_cpu_ns.saturating_sub(older.own_cpu_ns),
+        devices: devices.collect(),
+        unavailable: newer.unavailable.clone(),
+    }
+}
+
+fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
+    let bypass = bypass(&old.bypass, &new.bypass);
+    let direct = bypass.direct_read_bytes + bypass.direct_write_bytes;
+    let moved = direct + bypass.buffered_read_bytes + bypass.buffered_write_bytes;
+    let ratio = (moved > 0).then(|| direct as f64 / moved as f64);
+    let mut frame = DeviceFrame {
+        name: new.name.clone(),
+        kind: new.kind,
+        instance: new.instance,
+        backing: new.backing.clone(),
+        facts: new.facts,
+        mode: match ratio {
+            Some(ratio) if ratio >= DIRECT => Mode::Direct,
+            Some(ratio) if ratio <= BUFFERED => Mode::Buffered,
+            Some(_) => Mode::Mixed,
+            None if new.facts.claims_direct => Mode::Direct,
+            None => Mode::Buffered,
+        },
+        mode_measured: ratio.is_some(),
+        ops: std::array::from_fn(|i| op(&old.ops[i], &new.ops[i])),
+        all: all(old, new),
+        in_flight: new.in_flight,
+        merges: new.merges.saturating_sub(old.merges),
+        split: split(&old.split, &new.split),
+        bypass,
+        bypass_ratio: ratio,
+        holes: holes(&old.holes, &new.holes),
+        commits: CommitsFrame {
+            duration: latency::<6, FINE_BUCKETS>(&delta(
+                &old.commits.durations,
+                &new.commits.durations,
+            )),
+        },
+        backing_cached_pages: new.backing_cached_pages,
+        device_cached_pages: new.device_cached_pages,
+        extents: new.extents.clone(),
+        touched: touched(&old.extent_counters, &new.extent_counters, &new.extents),
+        extents_per_cell: new.extents_per_cell,
+        submitters: submitters(&old.submitters, &new.submitters),
+        findings: Vec::new(),
+        unavailable: new.unavailable.clone(),
+    };
+    frame.findings = findings::find(&frame);
+    frame
+}
+
+fn op(old: &OpSample, new: &OpSample) -> OpFrame {
+    OpFrame {
+        ops: new.submitted.saturating_sub(old.submitted),
+        bytes: new.bytes.saturating_sub(old.bytes),
+        completed: new.completed.saturating_sub(old.completed),
+        lost: new.lost.saturating_sub(old.lost),
+        errors: new.errors.saturating_sub(old.errors),
+        requeued: new.requeued.saturating_sub(old.requeued),
+        total: latency::<6, FINE_BUCKETS>(&delta(&old.total, &new.total)),
+        queue: latency::<2, COARSE_BUCKETS>(&delta(&old.queue, &new.queue)),
+        service: latency::<2, COARSE_BUCKETS>(&delta(&old.service, &new.service)),
+    }
+}
+
+/// All operations but flushes, as if they were one.
+fn all(old: &DeviceSample, new: &DeviceSample) -> OpFrame {
+    let sum = |sample: &DeviceSample| {
+        let ops = || {
+            Op::ALL
+                .iter()
+                .filter(|op| **op != Op::Flush)
+                .map(|op| &sample.ops[op.index()])
+        };
+        let add = |field: fn(&OpSample) -> u64| ops().map(field).sum();
+        let join = |field: fn(&OpSample) -> &Buckets| merge(ops().map(field));
+        OpSample {
+            submitted: add(|op| op.submitted),
+            bytes: add(|op| op.bytes),
+            completed: add(|op| op.completed),
+            lost: add(|op| op.lost),
+            errors: add(|op| op.errors),
+            requeued: add(|op| op.requeued),
+            total_ns: add(|op| op.total_ns),
+            max_ns: ops().map(|op| op.max_ns).max().unwrap_or(0),
+            total: join(|op| &op.total),
+            queue: join(|op| &op.queue),
+            service: join(|op| &op.service),
+        }
+    };
+    op(&sum(old), &sum(new))
+}
+
+fn split(old: &SplitSample, new: &SplitSample) -> SplitSample {
+    SplitSample {
+        requests: new.requests.saturating_sub(old.requests),
+        queue_ns: new.queue_ns.saturating_sub(old.queue_ns),
+        worker_ns: new.worker_ns.saturating_sub(old.worker_ns),
+        filesystem_ns: new.filesystem_ns.saturating_sub(old.filesystem_ns),
+        disk_ns: new.disk_ns.saturating_sub(old.disk_ns),
+    }
+}
+
+fn bypass(old: &BypassSample, new: &BypassSample) -> BypassSample {
+    BypassSample {
+        direct_read_bytes: new.direct_read_bytes.saturating_sub(old.direct_read_bytes),
+        direct_write_bytes: new
+            .direct_write_bytes
+            .saturating_sub(old.direct_write_bytes),
+        buffered_read_bytes: new
+            .buffered_read_bytes
+            .saturating_sub(old.buffered_read_bytes),
+        buffered_write_bytes: new
+            .buffered_write_bytes
+            .saturating_sub(old.buffered_write_bytes),
+        derived: new.derived,
+    }
+}
+
+fn holes(old: &HolesSample, new: &HolesSample) -> HolesSample {
+    HolesSample {
+        fills: new.fills.saturating_sub(old.fills),
+        fill_bytes: new.fill_bytes.saturating_sub(old.fill_bytes),
+        conversions: new.conversions.saturating_sub(old.conversions),
+        conversion_bytes: new.conversion_bytes.saturating_sub(old.conversion_bytes),
+        punches: new.punches.saturating_sub(old.punches),
+        punched_bytes: new.punched_bytes.saturating_sub(old.punched_bytes),
+    }
+}
+
+/// The extents whose counters grew. All three lists are in order of their starts, so one pass does.
+fn touched(old: &[ExtentCounters], new: &[ExtentCounters], extents: &[Extent]) -> Vec<ExtentFrame> {
+    let nothing = ExtentCounters::default();
+    let mut old = old.iter().peekable();
+    let mut touched = Vec::new();
+    for counters in new {
+        while old
+            .next_if(|old| old.start_bytes < counters.start_bytes)
+            .is_some()
+        {}
+        let before = old
+            .next_if(|old| old.start_bytes == counters.start_bytes)
+            .unwrap_or(&nothing);
+        let (reads, writes) = (
+            counters.reads.saturating_sub(before.reads),
+            counters.writes.saturating_sub(before.writes),
+        );
+        let latency = delta(&before.latency, &counters.latency);
+        if reads + writes == 0 && latency.0.is_empty() {
+            continue;
+        }
+        let extent = place(extents, counters.start_bytes);
+        touched.push(ExtentFrame {
+            start_bytes: counters.start_bytes,
+            len_bytes: extent.map_or(0, |extent| extent.len_bytes),
+            disk_offset_bytes: extent.and_then(|extent| extent.disk_offset_bytes),
+            state: extent.map_or(State::Hole, |extent| extent.state),
+            reads,
+            writes,
+            read_bytes: counters.read_bytes.saturating_sub(before.read_bytes),
+            write_bytes: counters.write_bytes.saturating_sub(before.write_bytes),
+            latency: self::latency::<2, COARSE_BUCKETS>(&latency),
+        });
+    }
+    touched
+}
+
+/// The extent that holds the byte `start`.
+fn place(extents: &[Extent], start: u64) -> Option<&Extent> {
+    let after = extents.partition_point(|extent| extent.start_bytes <= start);
+    extents[..after].last()
+}
+
+fn submitters(old: &[Submitter], new: &[Submitter]) -> Vec<Submitter> {
+    let mut grown: Vec<Submitter> = new
+        .iter()
+        .map(|new| {
+            let before = old
+                .iter()
+                .find(|old| old.pid == new.pid && old.cgroup == new.cgroup);
+            let (requests, bytes) = before.map_or((0, 0), |old| (old.requests, old.bytes));
+            Submitter {
+                requests: new.requests.saturating_sub(requests),
+                bytes: new.bytes.saturating_sub(bytes),
+                ..new.clone()
+            }
+        })
+        .filter(|submitter| submitter.requests > 0)
+        .collect();
+    grown.sort_by_key(|submitter| (std::cmp::Reverse(submitter.bytes), submitter.pid));
+    grown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(reads: u64, instance: u64) -> Sample {
+        let mut device = DeviceSample {
+            name: "loop0".into(),
+            instance,
+            ..DeviceSample::default()
+        };
+        device.ops[0] = OpSample {
+            submitted: reads,
+            bytes: reads * 4096,
+            completed: reads,
+            total: Buckets(vec![(700, reads)]),
+            ..OpSample::default()
+        };
+        device.extents = vec![Extent {
+            start_bytes: 0,
+            len_bytes: 1 << 20,
+            ..Extent::default()
+        }]
+        .into();
+        device.extent_counters = vec![ExtentCounters {
+            start_bytes: 0,
+            reads,
+            ..ExtentCounters::default()
+        }];
+        Sample {
+            monotonic_ns: reads,
+            devices: vec![device],
+            ..Sample::default()
+        }
+    }
+
+    #[test]
+    fn counts_are_of_the_interval() {
+        let frame = derive(&sample(100, 1), &sample(350, 1));
+        let device = &frame.devices[0];
+        assert_eq!(
+            (
+                device.ops[0].ops,
+                device.ops[0].bytes,
+                device.all.total.count
+            ),
+            (250, 250 * 4096, 250)
+        );
+        assert_eq!(
+            (device.touched[0].reads, device.touched[0].len_bytes),
+            (250, 1 << 20)
+        );
+    }
+
+    #[test]
+    fn a_device_attached_anew_starts_at_zero() {
+        assert_eq!(
+            derive(&sample(500, 1), &sample(7, 2)).devices[0].ops[0].ops,
+            7
+        );
+    }
+
+    #[test]
+    fn an_idle_interval_has_no_percentiles() {
+        let frame = derive(&sample(100, 1), &sample(100, 1));
+        let device = &frame.devices[0];
+        assert_eq!(device.ops[0].total.p50_ns, None);
+        assert!(device.touched.is_empty() && device.bypass_ratio.is_none());
+    }
+}

@@ -1,0 +1,269 @@
+//! What is wrong with a device, why it matters, and the command that mends it.
+
+use super::{DeviceFrame, Finding, Mode, Severity};
+use crate::sample::State;
+
+/// Pages of both caches from which on double caching is worth a word: 16 MiB.
+const DOUBLE_PAGES: u64 = 4096;
+/// Extents for each GiB of data from which on a file is fragmented.
+const EXTENTS_PER_GIB: u64 = 1000;
+/// Requests of an interval from which on its split says something.
+const SPLIT_MIN: u64 = 100;
+
+/// All findings about a device, the worst first.
+pub(super) fn find(device: &DeviceFrame) -> Vec<Finding> {
+    const CHECKS: [fn(&DeviceFrame) -> Option<Finding>; 8] = [
+        errors,
+        deleted,
+        nearly_full,
+        not_direct,
+        misaligned,
+        double_cached,
+        saturated,
+        fragmented,
+    ];
+    let mut findings: Vec<Finding> = CHECKS
+        .iter()
+        .filter_map(|check| check(device))
+        .chain(nested(device))
+        .collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+fn finding(id: &'static str, severity: Severity, what: String, remedy: String) -> Option<Finding> {
+    Some(Finding {
+        id,
+        severity,
+        what,
+        remedy,
+    })
+}
+
+fn errors(device: &DeviceFrame) -> Option<Finding> {
+    let errors: u64 = device.ops.iter().map(|op| op.errors).sum();
+    if errors == 0 {
+        return None;
+    }
+    let what = format!("{errors} requests failed: the filesystem or the disk below refused them");
+    finding(
+        "errors",
+        Severity::Critical,
+        what,
+        "dmesg --level err,warn | tail".to_owned(),
+    )
+}
+
+fn deleted(device: &DeviceFrame) -> Option<Finding> {
+    if !device.backing.deleted {
+        return None;
+    }
+    let what = format!(
+        "{} was deleted: its data go when the device is detached",
+        device.backing.path
+    );
+    finding(
+        "backing-deleted",
+        Severity::Critical,
+        what,
+        format!("dd if=/dev/{} of=NEW bs=1M conv=sparse", device.name),
+    )
+}
+
+fn nearly_full(device: &DeviceFrame) -> Option<Finding> {
+    let backing = &device.backing;
+    let missing = backing.size_bytes.saturating_sub(backing.allocated_bytes);
+    if backing.fs_size_bytes == 0
+        || missing <= backing.fs_free_bytes
+        || backing.fs_free_bytes > backing.fs_size_bytes / 20
+    {
+        return None;
+    }
+    let what = format!(
+        "the filesystem has {} MiB left, the file may still grow by {} MiB: writes into holes will fail",
+        backing.fs_free_bytes >> 20,
+        missing >> 20
+    );
+    finding(
+        "filesystem-nearly-full",
+        Severity::Critical,
+        what,
+        format!(
+            "fallocate --keep-size -l {} {}",
+            backing.size_bytes, backing.path
+        ),
+    )
+}
+
+fn not_direct(device: &DeviceFrame) -> Option<Finding> {
+    if !device.facts.claims_direct || !device.mode_measured || device.mode == Mode::Direct {
+        return None;
+    }
+    let share = device.bypass_ratio.unwrap_or(0.0) * 100.0;
+    let what = format!(
+        "the driver says direct I/O, but only {share:.0} % of the bytes bypass the page cache"
+    );
+    let remedy = if device.backing.fs == "btrfs" {
+        format!(
+            "chattr +C on an empty copy of {} (checksummed writes are buffered)",
+            device.backing.path
+        )
+    } else {
+        format!(
+            "losetup --sector-size 4096 --direct-io=on --show --find {}",
+            device.backing.path
+        )
+    };
+    finding("direct-not-in-effect", Severity::Warning, what, remedy)
+}
+
+fn misaligned(device: &DeviceFrame) -> Option<Finding> {
+    let (facts, align) = (&device.facts, u64::from(device.facts.dio_align_bytes?));
+    if align == 0
+        || (facts.offset_bytes.is_multiple_of(align)
+            && u64::from(facts.logical_block_bytes).is_multiple_of(align))
+    {
+        return None;
+    }
+    let what = format!(
+        "offset {} and sectors of {} bytes do not fit the file's alignment of {align}: direct I/O is impossible",
+        facts.offset_bytes, facts.logical_block_bytes
+    );
+    finding(
+        "misaligned",
+        Severity::Warning,
+        what,
+        format!(
+            "losetup --sector-size {align} --direct-io=on --show --find {}",
+            device.backing.path
+        ),
+    )
+}
+
+fn double_cached(device: &DeviceFrame) -> Option<Finding> {
+    let (file, own) = (device.backing_cached_pages?, device.device_cached_pages?);
+    if file.min(own) < DOUBLE_PAGES {
+        return None;
+    }
+    let what = format!(
+        "{} MiB of the file and {} MiB of the device are cached: the same data twice",
+        file >> 8,
+        own >> 8
+    );
+    finding(
+        "double-caching",
+        Severity::Warning,
+        what,
+        format!("losetup --direct-io=on /dev/{}", device.name),
+    )
+}
+
+fn saturated(device: &DeviceFrame) -> Option<Finding> {
+    let split = &device.split;
+    let total = split.queue_ns + split.worker_ns + split.filesystem_ns + split.disk_ns;
+    if split.requests < SPLIT_MIN || split.worker_ns * 2 < total {
+        return None;
+    }
+    let what = format!(
+        "{} % of the time passes waiting for the driver's one worker",
+        split.worker_ns * 100 / total.max(1)
+    );
+    finding(
+        "worker-saturated",
+        Severity::Warning,
+        what,
+        "spread the load over several images, each with a device of its own".to_owned(),
+    )
+}
+
+fn fragmented(device: &DeviceFrame) -> Option<Finding> {
+    let data = device
+        .extents
+        .iter()
+        .filter(|extent| extent.state != State::Hole);
+    let (extents, bytes) = data.fold((0, 0), |sum, extent| (sum.0 + 1, sum.1 + extent.len_bytes));
+    if extents < EXTENTS_PER_GIB || extents * (1 << 30) / bytes.max(1) < EXTENTS_PER_GIB {
+        return None;
+    }
+    let what = format!("the file's {} MiB lie in {extents} extents", bytes >> 20);
+    let remedy = match device.backing.fs.as_str() {
+        "xfs" => format!("xfs_fsr {}", device.backing.path),
+        "btrfs" => format!("btrfs filesystem defragment {}", device.backing.path),
+        _ => format!("e4defrag {}", device.backing.path),
+    };
+    finding("fragmented", Severity::Info, what, remedy)
+}
+
+fn nested(device: &DeviceFrame) -> Option<Finding> {
+    if device.facts.nesting == 0 {
+        return None;
+    }
+    let what = format!(
+        "the file lies on {} more loop device(s): each adds a worker",
+        device.facts.nesting
+    );
+    finding(
+        "nested",
+        Severity::Info,
+        what,
+        "losetup --list; put the image on the outermost filesystem".to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(device: &DeviceFrame) -> Vec<&'static str> {
+        find(device).iter().map(|finding| finding.id).collect()
+    }
+
+    #[test]
+    fn a_healthy_device_has_none() {
+        assert!(find(&DeviceFrame::default()).is_empty());
+    }
+
+    #[test]
+    fn a_claim_that_does_not_hold_is_found() {
+        let mut device = DeviceFrame {
+            mode_measured: true,
+            bypass_ratio: Some(0.0),
+            ..DeviceFrame::default()
+        };
+        device.facts.claims_direct = true;
+        assert_eq!(ids(&device), ["direct-not-in-effect"]);
+        device.mode = Mode::Direct;
+        assert!(ids(&device).is_empty());
+    }
+
+    #[test]
+    fn each_check_finds_its_fault() {
+        let mut device = DeviceFrame {
+            backing_cached_pages: Some(9000),
+            device_cached_pages: Some(9000),
+            ..DeviceFrame::default()
+        };
+        device.facts.dio_align_bytes = Some(4096);
+        device.facts.logical_block_bytes = 512;
+        device.facts.nesting = 1;
+        device.backing.deleted = true;
+        device.ops[0].errors = 1;
+        device.split = crate::sample::SplitSample {
+            requests: 100,
+            worker_ns: 90,
+            disk_ns: 10,
+            ..Default::default()
+        };
+        assert_eq!(
+            ids(&device),
+            [
+                "errors",
+                "backing-deleted",
+                "misaligned",
+                "double-caching",
+                "worker-saturated",
+                "nested"
+            ]
+        );
+    }
+}
