@@ -92,7 +92,7 @@ impl LoopDevice {
         open_node(&self.name, self.dev)
     }
 
-    /// Bytes of the backing file that the device shows, and where they start.
+    /// The part of the backing file that the device shows: (start, length), in bytes.
     pub fn window(&self) -> (u64, u64) {
         (self.offset_bytes, self.size_bytes)
     }
