@@ -7,6 +7,8 @@ pub mod btf;
 pub mod capability;
 pub mod demo;
 pub mod device;
+pub mod export;
 pub mod model;
+pub mod record;
 pub mod sample;
 pub mod source;

@@ -1,6 +1,7 @@
 //! Where samples come from.
 
 pub mod live;
+pub mod replay;
 
 use crate::sample::Sample;
 

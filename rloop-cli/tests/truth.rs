@@ -498,7 +498,7 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         const FITHAW: libc::c_ulong = 0xc004_5878;
-        // SAFETY: as above.
+        // SAFETY: the request takes no argument that the kernel reads.
         unsafe { libc::ioctl(self.0.as_raw_fd(), FITHAW, 0) };
     }
 }

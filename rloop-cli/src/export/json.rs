@@ -1,0 +1,307 @@
+//! One JSON object for each interval; `docs/json-schema.json` describes it.
+
+use jiff::Timestamp;
+use rloop_common::Op;
+use serde::Serialize;
+
+use crate::{
+    model::{DeviceFrame, ExtentFrame, Finding, Frame, Latency, Mode, OpFrame},
+    sample::{Kind, Lost, State, Unavailable},
+};
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    interval_ns: u64,
+    lost_events: u64,
+    lost: LostEvents,
+    probe: Option<Probe>,
+    devices: Vec<Device<'a>>,
+    unavailable: &'a [Unavailable],
+}
+
+#[derive(Serialize)]
+struct LostEvents {
+    completions: u64,
+    ring_events: u64,
+    recursion: u64,
+    unattributed: u64,
+}
+
+#[derive(Serialize)]
+struct Probe {
+    runs: u64,
+    run_ns: u64,
+}
+
+#[derive(Serialize)]
+struct Device<'a> {
+    name: &'a str,
+    kind: Kind,
+    backing: Backing<'a>,
+    mode: Mode,
+    mode_measured: bool,
+    io: Io,
+    time_ns: Option<Time>,
+    bypass: Bypass,
+    cached_pages: Option<u64>,
+    holes: Holes,
+    recalls: u64,
+    extents: Vec<Extent>,
+    findings: &'a [Finding],
+    unavailable: &'a [Unavailable],
+}
+
+#[derive(Serialize)]
+struct Backing<'a> {
+    path: &'a str,
+    fs: &'a str,
+    dev: &'a str,
+    ino: u64,
+}
+
+#[derive(Serialize)]
+struct Io {
+    read: Counts,
+    write: Counts,
+    discard: Counts,
+    write_zeroes: Counts,
+    flush: Counts,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    ops: u64,
+    completed: u64,
+    bytes: u64,
+    errors: u64,
+    p50_ns: Option<u64>,
+    p90_ns: Option<u64>,
+    p99_ns: Option<u64>,
+    p999_ns: Option<u64>,
+    max_ns: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Time {
+    queue: u64,
+    worker: u64,
+    filesystem: u64,
+    disk: u64,
+}
+
+#[derive(Serialize)]
+struct Bypass {
+    direct_bytes: u64,
+    buffered_bytes: u64,
+    ratio: Option<f64>,
+    derived: bool,
+}
+
+#[derive(Serialize)]
+struct Holes {
+    fills: u64,
+    fill_bytes: u64,
+    conversions: u64,
+    punched_bytes: u64,
+    commits: u64,
+    commit_p50_ns: Option<u64>,
+    commit_p99_ns: Option<u64>,
+    commit_max_ns: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Extent {
+    start_bytes: u64,
+    len_bytes: u64,
+    disk_offset_bytes: Option<u64>,
+    state: State,
+    reads: u64,
+    writes: u64,
+    p50_ns: Option<u64>,
+    p99_ns: Option<u64>,
+    max_ns: Option<u64>,
+}
+
+/// The interval as one line of JSON, without the newline.
+pub fn line(frame: &Frame) -> String {
+    let Lost {
+        completions,
+        ring_events,
+        recursion,
+        unattributed,
+    } = frame.lost;
+    let line = Line {
+        time: Timestamp::from_nanosecond(i128::from(frame.wall_ns))
+            .map_or_else(|_| String::new(), |time| time.to_string()),
+        interval_ns: frame.interval_ns,
+        lost_events: completions + ring_events + recursion + unattributed,
+        lost: LostEvents {
+            completions,
+            ring_events,
+            recursion,
+            unattributed,
+        },
+        probe: frame.probe.map(|probe| Probe {
+            runs: probe.runs,
+            run_ns: probe.run_ns,
+        }),
+        devices: frame.devices.iter().map(device).collect(),
+        unavailable: &frame.unavailable,
+    };
+    serde_json::to_string(&line).expect("maps with string keys and plain numbers always serialise")
+}
+
+fn device(device: &DeviceFrame) -> Device<'_> {
+    let counts = |op: Op| counts(&device.ops[op.index()]);
+    let (split, bypass, holes, commits) = (
+        &device.split,
+        &device.bypass,
+        &device.holes,
+        &device.commits.duration,
+    );
+    Device {
+        name: &device.name,
+        kind: device.kind,
+        backing: Backing {
+            path: &device.backing.path,
+            fs: &device.backing.fs,
+            dev: &device.backing.dev,
+            ino: device.backing.ino,
+        },
+        mode: device.mode,
+        mode_measured: device.mode_measured,
+        io: Io {
+            read: counts(Op::Read),
+            write: counts(Op::Write),
+            discard: counts(Op::Discard),
+            write_zeroes: counts(Op::WriteZeroes),
+            flush: counts(Op::Flush),
+        },
+        time_ns: (split.requests > 0).then_some(Time {
+            queue: split.queue_ns,
+            worker: split.worker_ns,
+            filesystem: split.filesystem_ns,
+            disk: split.disk_ns,
+        }),
+        bypass: Bypass {
+            direct_bytes: bypass.direct_read_bytes + bypass.direct_write_bytes,
+            buffered_bytes: bypass.buffered_read_bytes + bypass.buffered_write_bytes,
+            ratio: device.bypass_ratio,
+            derived: bypass.derived,
+        },
+        cached_pages: device.backing_cached_pages,
+        holes: Holes {
+            fills: holes.fills,
+            fill_bytes: holes.fill_bytes,
+            conversions: holes.conversions,
+            punched_bytes: holes.punched_bytes,
+            commits: commits.count,
+            commit_p50_ns: commits.p50_ns,
+            commit_p99_ns: commits.p99_ns,
+            commit_max_ns: commits.max_ns,
+        },
+        // Only a device that holds leases has any.
+        recalls: 0,
+        extents: device.touched.iter().map(extent).collect(),
+        findings: &device.findings,
+        unavailable: &device.unavailable,
+    }
+}
+
+fn counts(op: &OpFrame) -> Counts {
+    let Latency {
+        p50_ns,
+        p90_ns,
+        p99_ns,
+        p999_ns,
+        max_ns,
+        ..
+    } = op.total;
+    Counts {
+        ops: op.ops,
+        completed: op.completed,
+        bytes: op.bytes,
+        errors: op.errors,
+        p50_ns,
+        p90_ns,
+        p99_ns,
+        p999_ns,
+        max_ns,
+    }
+}
+
+fn extent(extent: &ExtentFrame) -> Extent {
+    Extent {
+        start_bytes: extent.start_bytes,
+        len_bytes: extent.len_bytes,
+        disk_offset_bytes: extent.disk_offset_bytes,
+        state: extent.state,
+        reads: extent.reads,
+        writes: extent.writes,
+        p50_ns: extent.latency.p50_ns,
+        p99_ns: extent.latency.p99_ns,
+        max_ns: extent.latency.max_ns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema() -> jsonschema::Validator {
+        let text = include_str!("../../../docs/json-schema.json");
+        jsonschema::validator_for(&serde_json::from_str(text).expect("is JSON"))
+            .expect("is a schema")
+    }
+
+    fn frame() -> Frame {
+        let mut device = DeviceFrame {
+            name: "loop0".into(),
+            mode_measured: true,
+            bypass_ratio: Some(0.5),
+            ..DeviceFrame::default()
+        };
+        device.touched = vec![ExtentFrame {
+            reads: 3,
+            ..ExtentFrame::default()
+        }];
+        device.findings = vec![Finding {
+            id: "nested",
+            severity: crate::model::Severity::Info,
+            what: "w".into(),
+            remedy: "r".into(),
+        }];
+        device.unavailable = vec![Unavailable {
+            what: "x".into(),
+            why: "y".into(),
+        }];
+        device.split.requests = 1;
+        Frame {
+            wall_ns: 1_700_000_000_000_000_000,
+            devices: vec![device, DeviceFrame::default()],
+            ..Frame::default()
+        }
+    }
+
+    #[test]
+    fn a_line_is_what_the_schema_says() {
+        let line: serde_json::Value = serde_json::from_str(&line(&frame())).expect("is JSON");
+        let errors: Vec<String> = schema()
+            .iter_errors(&line)
+            .map(|error| error.to_string())
+            .collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(line["time"], "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn the_schema_refuses_what_is_not_a_line() {
+        let mut value: serde_json::Value = serde_json::from_str(&line(&frame())).expect("is JSON");
+        value["devices"][0]["io"]["read"]["ops"] = "many".into();
+        assert!(!schema().is_valid(&value));
+        let mut value: serde_json::Value = serde_json::from_str(&line(&frame())).expect("is JSON");
+        value["surprise"] = 1.into();
+        assert!(!schema().is_valid(&value));
+    }
+}

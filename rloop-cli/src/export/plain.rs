@@ -1,0 +1,95 @@
+//! Lines for people and pipes, within 80 columns.
+
+use std::fmt::Write as _;
+
+use rloop_common::Op;
+
+use crate::model::{DeviceFrame, Frame, Mode};
+
+/// What the columns of [`lines`] are.
+pub fn header() -> String {
+    columns([
+        "device", "mode", "read/s", "write/s", "MiB/s", "p50_us", "p99_us", "bypass%", "fills",
+        "lost",
+    ])
+}
+
+fn columns(cells: [&str; 10]) -> String {
+    let [
+        device,
+        mode,
+        reads,
+        writes,
+        rate,
+        p50,
+        p99,
+        bypass,
+        fills,
+        lost,
+    ] = cells;
+    format!(
+        "{device:<9} {mode:<8} {reads:>7} {writes:>8} {rate:>7} {p50:>8} {p99:>8} {bypass:>7} {fills:>5} {lost:>4}"
+    )
+}
+
+/// One line for each device, and one for each finding about it.
+pub fn lines(frame: &Frame) -> String {
+    let mut text = String::new();
+    for device in &frame.devices {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", line(device, frame.interval_ns));
+        for finding in &device.findings {
+            let _ = writeln!(text, "  ! {}: {}", finding.id, finding.what);
+        }
+    }
+    text
+}
+
+fn line(device: &DeviceFrame, interval_ns: u64) -> String {
+    let seconds = (interval_ns as f64 / 1e9).max(1e-9);
+    let rate = |op: Op| device.ops[op.index()].ops as f64 / seconds;
+    let us =
+        |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.1}", ns as f64 / 1e3));
+    let mode = match device.mode {
+        Mode::Buffered => "buffered",
+        Mode::Direct => "direct",
+        Mode::Mixed => "mixed",
+    };
+    columns([
+        &device.name,
+        mode,
+        &format!("{:.0}", rate(Op::Read)),
+        &format!("{:.0}", rate(Op::Write)),
+        &format!(
+            "{:.1}",
+            device.all.bytes as f64 / seconds / f64::from(1 << 20)
+        ),
+        &us(device.all.total.p50_ns),
+        &us(device.all.total.p99_ns),
+        &device
+            .bypass_ratio
+            .map_or_else(|| "-".to_owned(), |ratio| format!("{:.1}", ratio * 100.0)),
+        &device.holes.fills.to_string(),
+        &device.all.lost.to_string(),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit_and_columns_align() {
+        let device = DeviceFrame {
+            name: "loop123".into(),
+            ..DeviceFrame::default()
+        };
+        let text = lines(&Frame {
+            interval_ns: 1_000_000_000,
+            devices: vec![device],
+            ..Frame::default()
+        });
+        assert_eq!(text.trim_end().len(), header().len());
+        assert!(header().len() <= 80);
+    }
+}
