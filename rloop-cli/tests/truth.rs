@@ -486,11 +486,8 @@ impl Frozen {
         const FIFREEZE: libc::c_ulong = 0xc004_5877;
         let folder = File::open(mount).expect("opens");
         // SAFETY: the request takes no argument that the kernel reads.
-        assert_eq!(
-            unsafe { libc::ioctl(folder.as_raw_fd(), FIFREEZE, 0) },
-            0,
-            "freezes"
-        );
+        let result = unsafe { libc::ioctl(folder.as_raw_fd(), FIFREEZE, 0) };
+        assert_eq!(result, 0, "freezes");
         Self(folder)
     }
 }

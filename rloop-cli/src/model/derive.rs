@@ -10,7 +10,7 @@ use super::{
     latency::{delta, latency, merge},
 };
 use crate::sample::{
-    Buckets, BypassSample, DeviceSample, Extent, ExtentCounters, HolesSample, Lost, OpSample,
+    Buckets, BypassSample, DeviceSample, Extent, ExtentCounters, Facts, HolesSample, Lost, OpSample,
     ProbeCost, Sample, SplitSample, State, Submitter,
 };
 
@@ -61,18 +61,21 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
     let bypass = bypass(&old.bypass, &new.bypass);
     let direct = bypass.direct_read_bytes + bypass.direct_write_bytes;
     let moved = direct + bypass.buffered_read_bytes + bypass.buffered_write_bytes;
+    // A claim that changed within the interval holds for a part of it only: it contradicts nothing.
+    let known_before = old.instance == new.instance;
+    let claims_direct = new.facts.claims_direct && (!known_before || old.facts.claims_direct);
     let ratio = (moved > 0).then(|| direct as f64 / moved as f64);
     let mut frame = DeviceFrame {
         name: new.name.clone(),
         kind: new.kind,
         instance: new.instance,
         backing: new.backing.clone(),
-        facts: new.facts,
+        facts: Facts { claims_direct, ..new.facts },
         mode: match ratio {
             Some(ratio) if ratio >= DIRECT => Mode::Direct,
             Some(ratio) if ratio <= BUFFERED => Mode::Buffered,
             Some(_) => Mode::Mixed,
-            None if new.facts.claims_direct => Mode::Direct,
+            None if claims_direct => Mode::Direct,
             None => Mode::Buffered,
         },
         mode_measured: ratio.is_some(),

@@ -1,0 +1,199 @@
+//! What the user is looking at.
+
+use std::sync::Arc;
+
+use super::{bindings::Action, theme::Theme};
+use crate::{
+    history::History,
+    model::{DeviceFrame, Frame},
+};
+
+/// The views, in the order of their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// All devices.
+    Overview,
+    /// The file of one device.
+    Extents,
+    /// How long its requests take, and where.
+    Latency,
+    /// Its holes and the commits.
+    Holes,
+    /// Page cache and direct I/O.
+    Cache,
+    /// What is wrong.
+    Findings,
+}
+
+impl View {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Overview,
+        Self::Extents,
+        Self::Latency,
+        Self::Holes,
+        Self::Cache,
+        Self::Findings,
+    ];
+
+    /// As in the tabs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Extents => "Extents",
+            Self::Latency => "Latency",
+            Self::Holes => "Holes",
+            Self::Cache => "Cache",
+            Self::Findings => "Findings",
+        }
+    }
+}
+
+/// What rows are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// The order of names, or of the file.
+    Place,
+    /// Requests.
+    Requests,
+    /// The slowest first.
+    P99,
+}
+
+impl Sort {
+    /// As in the footer.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Place => "place",
+            Self::Requests => "requests",
+            Self::P99 => "p99",
+        }
+    }
+}
+
+/// Everything that keys change.
+pub struct App {
+    /// Frames and the place in time.
+    pub history: History,
+    /// The view in front.
+    pub view: View,
+    /// The keys are shown on top.
+    pub help: bool,
+    /// Order of rows.
+    pub sort: Sort,
+    /// The other way round.
+    pub reverse: bool,
+    /// Only devices whose name or file contains it.
+    pub filter: String,
+    /// The filter is being typed.
+    pub typing: bool,
+    /// Colours and glyphs.
+    pub theme: Theme,
+    /// Frames come from a recording.
+    pub replay: bool,
+    /// Why no more frames come.
+    pub ended: Option<String>,
+    /// Name of the selected device.
+    selected: Option<String>,
+}
+
+impl App {
+    /// The first view, following the newest frame.
+    pub fn new(theme: Theme, replay: bool) -> Self {
+        Self {
+            history: History::default(),
+            view: View::Overview,
+            help: false,
+            sort: Sort::Place,
+            reverse: false,
+            filter: String::new(),
+            typing: false,
+            theme,
+            replay,
+            ended: None,
+            selected: None,
+        }
+    }
+
+    /// Adds a frame.
+    pub fn push(&mut self, frame: Arc<Frame>) {
+        self.history.push(frame);
+    }
+
+    /// Does what the user wants; quitting is the caller's.
+    pub fn update(&mut self, action: Action) {
+        match action {
+            Action::Quit | Action::Interrupt => {}
+            Action::Help => self.help = !self.help,
+            Action::Close if self.help => self.help = false,
+            Action::Close => self.filter.clear(),
+            Action::View(number) => self.view = View::ALL[number % View::ALL.len()],
+            Action::Turn(by) => {
+                let place = self.view as isize + by;
+                self.view = View::ALL[place.rem_euclid(View::ALL.len() as isize) as usize];
+            }
+            Action::Move(by) => self.select(by),
+            Action::Open => self.view = View::Extents,
+            Action::Sort => {
+                self.sort = match self.sort {
+                    Sort::Place => Sort::Requests,
+                    Sort::Requests => Sort::P99,
+                    Sort::P99 => Sort::Place,
+                }
+            }
+            Action::Reverse => self.reverse = !self.reverse,
+            Action::Filter => self.typing = true,
+            Action::Pause => self.history.toggle_pause(),
+            Action::Step(frames) => self.history.step(frames),
+            Action::Live => self.history.go_live(),
+            Action::Theme => self.theme = self.theme.next(),
+        }
+    }
+
+    fn select(&mut self, by: isize) {
+        let Some(frame) = self.history.current().cloned() else {
+            return;
+        };
+        let devices = self.devices(&frame);
+        let Some(last) = devices.len().checked_sub(1) else {
+            return;
+        };
+        let place = devices
+            .iter()
+            .position(|device| Some(&device.name) == self.selected.as_ref())
+            .unwrap_or(0);
+        self.selected = Some(
+            devices[place.saturating_add_signed(by).min(last)]
+                .name
+                .clone(),
+        );
+    }
+
+    /// The devices that the filter lets through, in order.
+    pub fn devices<'a>(&self, frame: &'a Frame) -> Vec<&'a DeviceFrame> {
+        let fits = |device: &&DeviceFrame| {
+            device.name.contains(&self.filter) || device.backing.path.contains(&self.filter)
+        };
+        let mut devices: Vec<_> = frame.devices.iter().filter(fits).collect();
+        match self.sort {
+            Sort::Place => {}
+            Sort::Requests => devices.sort_by_key(|device| std::cmp::Reverse(device.all.ops)),
+            Sort::P99 => devices.sort_by_key(|device| {
+                std::cmp::Reverse(device.all.total.p99_ns.or(device.all.total.p50_ns))
+            }),
+        }
+        if self.reverse {
+            devices.reverse();
+        }
+        devices
+    }
+
+    /// The selected device: the first, until another is chosen.
+    pub fn device<'a>(&self, frame: &'a Frame) -> Option<&'a DeviceFrame> {
+        let devices = self.devices(frame);
+        let chosen = devices
+            .iter()
+            .find(|device| Some(&device.name) == self.selected.as_ref());
+        chosen.or(devices.first()).copied()
+    }
+}

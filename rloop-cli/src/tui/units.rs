@@ -1,0 +1,69 @@
+//! How numbers are written: three digits, unit behind, `-` for no data.
+
+/// A duration.
+pub fn ns(value: Option<u64>) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some(ns) if ns < 1_000 => format!("{ns} ns"),
+        Some(ns) if ns < 1_000_000 => scaled(ns as f64 / 1e3, "us"),
+        Some(ns) if ns < 1_000_000_000 => scaled(ns as f64 / 1e6, "ms"),
+        Some(ns) => scaled(ns as f64 / 1e9, "s"),
+    }
+}
+
+/// A size, in powers of 1024.
+pub fn bytes(value: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = value as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    scaled(value, UNITS[unit])
+}
+
+/// A count or a rate, in powers of 1000.
+pub fn count(value: f64) -> String {
+    match value {
+        v if v < 999.5 => format!("{v:.0}"),
+        v if v < 999_500.0 => scaled(v / 1e3, "k").replace(' ', ""),
+        v => scaled(v / 1e6, "M").replace(' ', ""),
+    }
+}
+
+/// A share of 1.
+pub fn percent(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0))
+}
+
+fn scaled(value: f64, unit: &str) -> String {
+    if value >= 99.95 || value == value.trunc() && value < 10.0 {
+        format!("{value:.0} {unit}")
+    } else if value >= 9.995 {
+        format!("{value:.1} {unit}")
+    } else {
+        format!("{value:.2} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits_and_a_unit() {
+        assert_eq!(ns(None), "-");
+        assert_eq!(ns(Some(0)), "0 ns");
+        assert_eq!(ns(Some(1_234)), "1.23 us");
+        assert_eq!(ns(Some(45_678_000)), "45.7 ms");
+        assert_eq!(ns(Some(2_000_000_000)), "2 s");
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1 KiB");
+        assert_eq!(bytes(4096), "4 KiB");
+        assert_eq!(bytes(150 << 20), "150 MiB");
+        assert_eq!(count(12.0), "12");
+        assert_eq!(count(82_345.0), "82.3k");
+        assert_eq!(percent(Some(0.994)), "99%");
+    }
+}

@@ -1,0 +1,95 @@
+//! Which part of the file is slow.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::{Constraint, Layout, Rect},
+    text::{Line, Text},
+    widgets::{Row, Table, Widget as _},
+};
+
+use super::device;
+use crate::{
+    model::{DeviceFrame, ExtentFrame},
+    sample::State,
+    tui::{
+        app::{App, Sort},
+        units,
+        widget::extent_strip,
+    },
+};
+
+pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
+    let [title, strip, legend, list] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(2),
+        Constraint::Length(2),
+        Constraint::Min(0),
+    ])
+    .areas(area);
+    let theme = &app.theme;
+    device::title(device, theme, title, buf);
+    extent_strip::render(device, theme, strip, buf);
+    let shared = if device.extents_per_cell > 1 {
+        format!(", {} neighbours share counters", device.extents_per_cell)
+    } else {
+        String::new()
+    };
+    let glyph = |state| theme.extent(state);
+    Line::styled(
+        format!(
+            "{} written  {} unwritten  {} hole   colour: p99   {} extents, {} touched{shared}",
+            glyph(State::Written),
+            glyph(State::Unwritten),
+            glyph(State::Hole),
+            device.extents.len(),
+            device.touched.len()
+        ),
+        theme.dim(),
+    )
+    .render(legend, buf);
+    table(app, device, list, buf);
+}
+
+fn table(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
+    let slow = |extent: &ExtentFrame| extent.latency.p99_ns.or(extent.latency.max_ns);
+    let mut extents: Vec<&ExtentFrame> = device.touched.iter().collect();
+    match app.sort {
+        Sort::Place => {}
+        Sort::Requests => {
+            extents.sort_by_key(|extent| std::cmp::Reverse(extent.reads + extent.writes))
+        }
+        Sort::P99 => extents.sort_by_key(|extent| std::cmp::Reverse(slow(extent))),
+    }
+    if app.reverse {
+        extents.reverse();
+    }
+    let titles = [
+        "offset", "length", "state", "reads", "writes", "p50", "p99", "max",
+    ];
+    let widths = [10, 10, 10, 8, 8, 9, 9, 9].map(Constraint::Length);
+    let right = |text: String| Text::from(text).right_aligned();
+    let rows = extents.iter().take(usize::from(area.height)).map(|extent| {
+        Row::new(vec![
+            right(units::bytes(extent.start_bytes)),
+            right(units::bytes(extent.len_bytes)),
+            right(
+                match extent.state {
+                    State::Written => "written",
+                    State::Unwritten => "unwritten",
+                    State::Hole => "hole",
+                }
+                .to_owned(),
+            ),
+            right(units::count(extent.reads as f64)),
+            right(units::count(extent.writes as f64)),
+            right(units::ns(extent.latency.p50_ns)),
+            right(units::ns(extent.latency.p99_ns)),
+            right(units::ns(extent.latency.max_ns)),
+        ])
+    });
+    let header = Row::new(titles.map(|title| right(title.to_owned()))).style(app.theme.heading());
+    Table::new(rows, widths)
+        .header(header)
+        .column_spacing(0)
+        .render(area, buf);
+}
