@@ -5,6 +5,7 @@
 
 pub mod btf;
 pub mod capability;
+pub mod cli;
 pub mod demo;
 pub mod device;
 pub mod export;

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Error, Result, bail};
 
 use crate::tools::Tools;
-use crate::{cargo, root, succeed};
+use crate::{cargo, root, succeed, wrapper};
 
 /// The probes' manifest, seen from the checkout's folder.
 pub(crate) const MANIFEST: &str = "rloop-ebpf/Cargo.toml";
@@ -14,7 +14,8 @@ pub(crate) const MANIFEST: &str = "rloop-ebpf/Cargo.toml";
 /// What is committed, so that building the program needs none of the tools.
 const COMMITTED: &str = "rloop-cli/bpf/rloop.bpf.o";
 
-const TARGET: &str = "bpfel-unknown-none";
+/// What the probes are built for.
+pub(crate) const TARGET: &str = "bpfel-unknown-none";
 
 /// What comparing the committed object with the source gave.
 pub(crate) enum Verdict {
@@ -91,6 +92,8 @@ pub(crate) fn cargo_for_bpf(tools: &Tools, what: &str) -> Result<Command> {
         .args([what, "--locked", "--release", "--manifest-path", MANIFEST])
         .args(["--target", TARGET, "-Zbuild-std=core"])
         .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTC_WRAPPER", std::env::current_exe()?)
+        .env(wrapper::VARIABLE, "1")
         .env("CARGO_TARGET_DIR", root().join("rloop-ebpf/target"))
         .env("CARGO_ENCODED_RUSTFLAGS", flags(tools)?.join("\x1f"));
     tools.on_library_path(&mut command);

@@ -7,6 +7,7 @@ mod reading;
 mod source;
 mod test;
 mod tools;
+mod wrapper;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -40,6 +41,9 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    if std::env::var_os(wrapper::VARIABLE).is_some() {
+        return wrapper::run(bpf::TARGET);
+    }
     let done = match Arguments::parse().command {
         Task::Test { filter } => test::run(filter.as_deref()),
         Task::Bpf { check: false } => bpf::build(),

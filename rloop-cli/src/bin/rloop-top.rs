@@ -1,3 +1,7 @@
 //! The dashboard.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rloop::cli::main()
+}
