@@ -3,6 +3,7 @@
 mod args;
 mod headless;
 mod run;
+mod screen;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// The shortest interval, seconds: below it, looking costs more than what is looked at.
@@ -26,7 +26,8 @@ Exit status: 0 fine, 1 failed, 2 usage, 130 interrupted.";
 
 /// Watch loop devices: latency per extent, holes filled, commits and page-cache bypass, live.
 ///
-/// Without DEVICE, every loop device is watched, and those that come later are too.
+/// Without DEVICE, every loop device is watched, and those that come later are too. When standard
+/// output is not a terminal, plain lines are printed instead of the dashboard.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rloop-top", version, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
@@ -47,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     pub(super) count: Option<NonZeroU64>,
 
-    /// Print plain lines, which is the default
+    /// Print plain lines, not the dashboard
     #[arg(long, conflicts_with = "json")]
     pub(super) plain: bool,
 
@@ -62,6 +63,14 @@ pub(super) struct Args {
     /// Keep every sample in FILE; a file that is there already is left alone
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
+
+    /// Draw with ASCII characters only
+    #[arg(long)]
+    pub(super) ascii: bool,
+
+    /// When to use colour; NO_COLOR in the environment means never
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(super) color: ColorWhen,
 
     /// Print the manual page
     #[arg(long, hide = true, exclusive = true)]
@@ -85,6 +94,18 @@ pub(super) enum Hidden {
         /// The device to work on
         device: PathBuf,
     },
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorWhen {
+    /// As the terminal and the environment say.
+    #[default]
+    Auto,
+    /// Whatever they say.
+    Always,
+    /// Not at all.
+    Never,
 }
 
 /// Seconds, as text.

@@ -4,8 +4,8 @@ use std::io::{self, Write as _};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Stop;
 use super::run::{Collector, Output};
+use super::{Stop, say};
 use crate::export;
 
 /// Prints until there are no more frames, a signal comes, or nobody reads.
@@ -27,11 +27,14 @@ pub(super) async fn print(mut collector: Collector, output: Output) -> Result<()
             frame = collector.next() => frame?,
         };
         let Some(frame) = frame else {
+            if let Some(warning) = collector.warning() {
+                say(warning);
+            }
             return Ok(());
         };
         match output {
             Output::Json => writeln!(out, "{}", export::json::line(&frame))?,
-            Output::Plain => write!(out, "{}", export::plain::lines(&frame))?,
+            Output::Plain | Output::Dashboard => write!(out, "{}", export::plain::lines(&frame))?,
         }
         // Whoever reads wants each interval when it is over, not when a buffer is full.
         out.flush()?;

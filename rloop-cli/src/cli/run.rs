@@ -1,11 +1,12 @@
 //! From arguments to a source, and from its samples to frames.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::args::Args;
-use super::{Stop, headless, say};
+use super::{Stop, headless, say, screen};
 use crate::capability;
 use crate::demo::Demo;
 use crate::model::{Frame, derive};
@@ -21,6 +22,8 @@ const SHIPPED_RECORDING: &str = "docs/demo.rloop";
 /// Where frames go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Output {
+    /// Drawn.
+    Dashboard,
     /// Lines for people.
     Plain,
     /// Lines for programs.
@@ -29,16 +32,31 @@ pub(super) enum Output {
 
 /// Watches, or replays, as the arguments say.
 pub(super) fn run(args: &Args) -> Result<(), Stop> {
-    let output = if args.json {
-        Output::Json
-    } else {
-        Output::Plain
-    };
+    let output = output(args);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Stop::Failed(format!("could not start: {error}")))?;
-    runtime.block_on(async { headless::print(Collector::new(args)?, output).await })
+    runtime.block_on(async {
+        let collector = Collector::new(args, output)?;
+        match output {
+            Output::Dashboard => screen::show(collector, args).await,
+            Output::Plain | Output::Json => headless::print(collector, output).await,
+        }
+    })
+}
+
+fn output(args: &Args) -> Output {
+    if args.json {
+        Output::Json
+    } else if args.plain {
+        Output::Plain
+    } else if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        Output::Dashboard
+    } else {
+        say("not a terminal, so plain lines (--json prints JSON)");
+        Output::Plain
+    }
 }
 
 /// Where samples come from.
@@ -60,7 +78,7 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    fn new(args: &Args) -> Result<Self, Stop> {
+    fn new(args: &Args, output: Output) -> Result<Self, Stop> {
         let mut demo = None;
         let input = match &args.replay {
             Some(file) => Input::Replay(Replay::open(file)?),
@@ -70,7 +88,7 @@ impl Collector {
             }
         };
         let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
-        let paced = matches!(input, Input::Live(_));
+        let paced = output == Output::Dashboard || matches!(input, Input::Live(_));
         Ok(Self {
             input,
             demo,
@@ -79,6 +97,11 @@ impl Collector {
             older: None,
             left: args.count.map(Into::into),
         })
+    }
+
+    /// The frames come from a recording.
+    pub(super) fn is_replay(&self) -> bool {
+        matches!(self.input, Input::Replay(_))
     }
 
     /// The next frame, when its time has come; `None` when there will be no more.
@@ -107,12 +130,15 @@ impl Collector {
                 return Ok(frame);
             }
         }
-        if let Input::Replay(replay) = &self.input
-            && let Some(warning) = replay.warning()
-        {
-            say(warning);
-        }
         Ok(None)
+    }
+
+    /// What there is to say once the frames have ended.
+    pub(super) fn warning(&self) -> Option<&'static str> {
+        match &self.input {
+            Input::Live(_) => None,
+            Input::Replay(replay) => replay.warning(),
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use super::{
     latency::{delta, latency, merge},
 };
 use crate::sample::{
-    Buckets, BypassSample, DeviceSample, Extent, ExtentCounters, Facts, HolesSample, Lost, OpSample,
-    ProbeCost, Sample, SplitSample, State, Submitter,
+    Buckets, BypassSample, DeviceSample, Extent, ExtentCounters, Facts, HolesSample, Lost,
+    OpSample, ProbeCost, Sample, SplitSample, State, Submitter,
 };
 
 /// A share of direct bytes from which on a device counts as direct, and to which as buffered.
@@ -70,7 +70,10 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
         kind: new.kind,
         instance: new.instance,
         backing: new.backing.clone(),
-        facts: Facts { claims_direct, ..new.facts },
+        facts: Facts {
+            claims_direct,
+            ..new.facts
+        },
         mode: match ratio {
             Some(ratio) if ratio >= DIRECT => Mode::Direct,
             Some(ratio) if ratio <= BUFFERED => Mode::Buffered,

@@ -174,8 +174,8 @@ pub const BINDINGS: &[Binding] = &[
     ),
     key(KeyCode::Char('/'), "/", Action::Filter, "filter", true),
     key(KeyCode::Char(' '), "Space", Action::Pause, "pause", true),
-    key(KeyCode::Char('['), "[", Action::Step(-1), "back", true),
-    key(KeyCode::Char(']'), "]", Action::Step(1), "forth", true),
+    key(KeyCode::Char('['), "[", Action::Step(-1), "back", false),
+    key(KeyCode::Char(']'), "]", Action::Step(1), "forth", false),
     key(
         KeyCode::Char('{'),
         "{",

@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(ns(Some(45_678_000)), "45.7 ms");
         assert_eq!(ns(Some(2_000_000_000)), "2 s");
         assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1 KiB");
+        assert_eq!(bytes(1023), "1.00 KiB");
         assert_eq!(bytes(4096), "4 KiB");
         assert_eq!(bytes(150 << 20), "150 MiB");
         assert_eq!(count(12.0), "12");

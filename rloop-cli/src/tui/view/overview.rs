@@ -35,11 +35,11 @@ fn table(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
         Constraint::Length(9),
         Constraint::Length(5),
         Constraint::Length(9),
-        Constraint::Length(6),
+        Constraint::Length(5),
         Constraint::Length(9),
         Constraint::Length(8),
         Constraint::Length(8),
-        Constraint::Length(5),
+        Constraint::Length(6),
         Constraint::Length(6),
         Constraint::Length(6),
     ];
@@ -47,7 +47,7 @@ fn table(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
         .into_iter()
         .map(Text::from)
         .collect();
-    let numbers = ["IOPS", "bytes/s", "p50", "p99", "bypas", "fills", "commit"];
+    let numbers = ["IOPS", "bytes/s", "p50", "p99", "bypass", "fills", "commit"];
     titles.extend(
         numbers
             .into_iter()

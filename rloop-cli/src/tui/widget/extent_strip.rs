@@ -70,12 +70,12 @@ fn place(ns: u64, slowest: u64) -> f64 {
     }
 }
 
-/// The state of the extent that covers most of a stretch; of long runs of small extents, the first few
-/// decide.
+/// What stands for a stretch of the file: data where there is any, of two kinds the larger. Of long runs
+/// of small extents, the first few decide.
 fn most(extents: &[Extent], start: u64, end: u64) -> State {
     const LOOK: usize = 64;
     let first = extents.partition_point(|extent| extent.start_bytes + extent.len_bytes <= start);
-    let mut sums = [0u64; 3];
+    let (mut written, mut unwritten) = (0, 0);
     for extent in extents[first..]
         .iter()
         .take(LOOK)
@@ -84,18 +84,16 @@ fn most(extents: &[Extent], start: u64, end: u64) -> State {
         let covered = end
             .min(extent.start_bytes + extent.len_bytes)
             .saturating_sub(start.max(extent.start_bytes));
-        sums[match extent.state {
-            State::Written => 0,
-            State::Unwritten => 1,
-            State::Hole => 2,
-        }] += covered;
-    }
-    match sums {
-        [written, unwritten, hole] if written > 0 && written >= unwritten && written >= hole => {
-            State::Written
+        match extent.state {
+            State::Written => written += covered,
+            State::Unwritten => unwritten += covered,
+            State::Hole => {}
         }
-        [_, unwritten, hole] if unwritten > 0 && unwritten >= hole => State::Unwritten,
-        _ => State::Hole,
+    }
+    match (written, unwritten) {
+        (0, 0) => State::Hole,
+        _ if written >= unwritten => State::Written,
+        _ => State::Unwritten,
     }
 }
 
