@@ -11,7 +11,7 @@ use std::{
         mpsc::{self, RecvTimeoutError, Sender},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aya::sys::{Stats, enable_stats};
@@ -25,26 +25,48 @@ const OFF: Duration = Duration::from_millis(9_980);
 
 /// Samples the cost from a thread of its own until dropped.
 pub(super) struct Cost {
-    total: Arc<Mutex<Option<ProbeCost>>>,
+    estimate: Arc<Mutex<Option<Estimate>>>,
     programs: Vec<RawFd>,
     /// Dropping it ends the thread.
     _stop: Sender<()>,
 }
 
+/// The sum up to an instant, and what is believed to be added from then on.
+#[derive(Clone, Copy)]
+struct Estimate {
+    sum: ProbeCost,
+    at: Instant,
+    /// What was added in [`ON`] when it was last sampled.
+    rate: ProbeCost,
+}
+
+impl Estimate {
+    fn now(&self) -> ProbeCost {
+        let elapsed = self.at.elapsed().as_nanos();
+        let grown = |in_on: u64| (u128::from(in_on) * elapsed / ON.as_nanos()) as u64;
+        ProbeCost {
+            runs: self.sum.runs + grown(self.rate.runs),
+            run_ns: self.sum.run_ns + grown(self.rate.run_ns),
+        }
+    }
+}
+
 impl Cost {
     /// Watches these programs, whose descriptors stay open as long as `self` lives.
     pub(super) fn watch(programs: Vec<RawFd>) -> Self {
-        let total: Arc<Mutex<Option<ProbeCost>>> = Arc::default();
+        let estimate: Arc<Mutex<Option<Estimate>>> = Arc::default();
         let (stop, stopped) = mpsc::channel();
-        let (sum, watched) = (Arc::clone(&total), programs.clone());
+        let (shared, watched) = (Arc::clone(&estimate), programs.clone());
         thread::spawn(move || {
-            while let Some(seen) = sample(&watched) {
-                if let Ok(mut sum) = sum.lock() {
-                    let scale = (ON + OFF).as_nanos() as u64 / ON.as_nanos() as u64;
-                    let old = (*sum).unwrap_or_default();
-                    *sum = Some(ProbeCost {
-                        runs: old.runs + seen.runs * scale,
-                        run_ns: old.run_ns + seen.run_ns * scale,
+            while let Some(rate) = sample(&watched) {
+                if let Ok(mut shared) = shared.lock() {
+                    let sum = shared
+                        .as_ref()
+                        .map_or_else(ProbeCost::default, Estimate::now);
+                    *shared = Some(Estimate {
+                        sum,
+                        at: Instant::now(),
+                        rate,
                     });
                 }
                 if stopped.recv_timeout(OFF) != Err(RecvTimeoutError::Timeout) {
@@ -53,7 +75,7 @@ impl Cost {
             }
         });
         Self {
-            total,
+            estimate,
             programs,
             _stop: stop,
         }
@@ -61,7 +83,7 @@ impl Cost {
 
     /// The estimate since the start; `None` without the right to switch the statistics on.
     pub(super) fn total(&self) -> Option<ProbeCost> {
-        *self.total.lock().ok()?
+        self.estimate.lock().ok()?.as_ref().map(Estimate::now)
     }
 
     /// Runs the kernel refused because one of the same program was under way.
