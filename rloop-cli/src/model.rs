@@ -1,6 +1,7 @@
 //! What two samples mean: rates, percentiles and findings. The only place they are computed.
 
 mod derive;
+mod extents;
 mod findings;
 mod latency;
 
@@ -142,7 +143,7 @@ pub struct Latency {
     pub p99_ns: Option<u64>,
     /// 99.9 % are faster.
     pub p999_ns: Option<u64>,
-    /// The slowest (midpoint of its bucket).
+    /// The slowest: the midpoint of its bucket, or the true maximum where that is less.
     pub max_ns: Option<u64>,
     /// (nanoseconds, count) of the buckets that are not empty, in order: for heat maps.
     pub buckets: Vec<(u64, u64)>,

@@ -6,12 +6,14 @@ use rloop_common::{
 };
 
 use super::{
-    CommitsFrame, DeviceFrame, ExtentFrame, Frame, Mode, OpFrame, findings,
+    CommitsFrame, DeviceFrame, Frame, Mode, OpFrame,
+    extents::touched,
+    findings,
     latency::{delta, latency, merge},
 };
 use crate::sample::{
-    Buckets, BypassSample, DeviceSample, Extent, ExtentCounters, Facts, HolesSample, Lost,
-    OpSample, ProbeCost, Sample, SplitSample, State, Submitter,
+    Buckets, BypassSample, DeviceSample, Facts, HolesSample, Lost, OpSample, ProbeCost, Sample,
+    SplitSample, Submitter,
 };
 
 /// A share of direct bytes from which on a device counts as direct, and to which as buffered.
@@ -91,10 +93,10 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
         bypass_ratio: ratio,
         holes: holes(&old.holes, &new.holes),
         commits: CommitsFrame {
-            duration: latency::<6, FINE_BUCKETS>(&delta(
-                &old.commits.durations,
-                &new.commits.durations,
-            )),
+            duration: latency::<6, FINE_BUCKETS>(
+                &delta(&old.commits.durations, &new.commits.durations),
+                new.commits.max_ns,
+            ),
         },
         backing_cached_pages: new.backing_cached_pages,
         device_cached_pages: new.device_cached_pages,
@@ -117,9 +119,9 @@ fn op(old: &OpSample, new: &OpSample) -> OpFrame {
         lost: new.lost.saturating_sub(old.lost),
         errors: new.errors.saturating_sub(old.errors),
         requeued: new.requeued.saturating_sub(old.requeued),
-        total: latency::<6, FINE_BUCKETS>(&delta(&old.total, &new.total)),
-        queue: latency::<2, COARSE_BUCKETS>(&delta(&old.queue, &new.queue)),
-        service: latency::<2, COARSE_BUCKETS>(&delta(&old.service, &new.service)),
+        total: latency::<6, FINE_BUCKETS>(&delta(&old.total, &new.total), new.max_ns),
+        queue: latency::<2, COARSE_BUCKETS>(&delta(&old.queue, &new.queue), 0),
+        service: latency::<2, COARSE_BUCKETS>(&delta(&old.service, &new.service), 0),
     }
 }
 
@@ -188,49 +190,6 @@ fn holes(old: &HolesSample, new: &HolesSample) -> HolesSample {
     }
 }
 
-/// The extents whose counters grew. All three lists are in order of their starts, so one pass does.
-fn touched(old: &[ExtentCounters], new: &[ExtentCounters], extents: &[Extent]) -> Vec<ExtentFrame> {
-    let nothing = ExtentCounters::default();
-    let mut old = old.iter().peekable();
-    let mut touched = Vec::new();
-    for counters in new {
-        while old
-            .next_if(|old| old.start_bytes < counters.start_bytes)
-            .is_some()
-        {}
-        let before = old
-            .next_if(|old| old.start_bytes == counters.start_bytes)
-            .unwrap_or(&nothing);
-        let (reads, writes) = (
-            counters.reads.saturating_sub(before.reads),
-            counters.writes.saturating_sub(before.writes),
-        );
-        let latency = delta(&before.latency, &counters.latency);
-        if reads + writes == 0 && latency.0.is_empty() {
-            continue;
-        }
-        let extent = place(extents, counters.start_bytes);
-        touched.push(ExtentFrame {
-            start_bytes: counters.start_bytes,
-            len_bytes: extent.map_or(0, |extent| extent.len_bytes),
-            disk_offset_bytes: extent.and_then(|extent| extent.disk_offset_bytes),
-            state: extent.map_or(State::Hole, |extent| extent.state),
-            reads,
-            writes,
-            read_bytes: counters.read_bytes.saturating_sub(before.read_bytes),
-            write_bytes: counters.write_bytes.saturating_sub(before.write_bytes),
-            latency: self::latency::<2, COARSE_BUCKETS>(&latency),
-        });
-    }
-    touched
-}
-
-/// The extent that holds the byte `start`.
-fn place(extents: &[Extent], start: u64) -> Option<&Extent> {
-    let after = extents.partition_point(|extent| extent.start_bytes <= start);
-    extents[..after].last()
-}
-
 fn submitters(old: &[Submitter], new: &[Submitter]) -> Vec<Submitter> {
     let mut grown: Vec<Submitter> = new
         .iter()
@@ -254,6 +213,7 @@ fn submitters(old: &[Submitter], new: &[Submitter]) -> Vec<Submitter> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::{Extent, ExtentCounters};
 
     fn sample(reads: u64, instance: u64) -> Sample {
         let mut device = DeviceSample {
