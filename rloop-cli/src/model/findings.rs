@@ -129,15 +129,16 @@ fn misaligned(device: &DeviceFrame) -> Option<Finding> {
         "offset {} and sectors of {} bytes do not fit the file's alignment of {align}: direct I/O is impossible",
         facts.offset_bytes, facts.logical_block_bytes
     );
-    finding(
-        "misaligned",
-        Severity::Warning,
-        what,
+    let remedy = if facts.offset_bytes.is_multiple_of(align) {
         format!(
-            "losetup --sector-size {align} --direct-io=on --show --find {}",
-            device.backing.path
-        ),
-    )
+            "losetup --sector-size {align} --offset {} --sizelimit {} --direct-io=on --show --find {}",
+            facts.offset_bytes, facts.sizelimit_bytes, device.backing.path
+        )
+    } else {
+        // No sector size helps where the device itself starts off the alignment.
+        format!("dd if=/dev/{} of=NEW bs=1M conv=sparse", device.name)
+    };
+    finding("misaligned", Severity::Warning, what, remedy)
 }
 
 fn double_cached(device: &DeviceFrame) -> Option<Finding> {
@@ -161,7 +162,7 @@ fn double_cached(device: &DeviceFrame) -> Option<Finding> {
 fn saturated(device: &DeviceFrame) -> Option<Finding> {
     let split = &device.split;
     let total = split.queue_ns + split.worker_ns + split.filesystem_ns + split.disk_ns;
-    if split.requests < SPLIT_MIN || split.worker_ns * 2 < total {
+    if split.requests < SPLIT_MIN || split.worker_ns * 2 <= total {
         return None;
     }
     let what = format!(
@@ -265,5 +266,63 @@ mod tests {
                 "nested"
             ]
         );
+    }
+
+    #[test]
+    fn an_offset_off_the_alignment_needs_a_file_of_its_own() {
+        let mut device = DeviceFrame::default();
+        device.facts.dio_align_bytes = Some(4096);
+        device.facts.logical_block_bytes = 512;
+        device.facts.offset_bytes = 8192;
+        assert!(
+            find(&device)[0]
+                .remedy
+                .contains("--sector-size 4096 --offset 8192")
+        );
+        device.facts.offset_bytes = 512;
+        assert!(find(&device)[0].remedy.starts_with("dd if="));
+        device.facts.offset_bytes = 0;
+        device.facts.logical_block_bytes = 4096;
+        assert!(find(&device).is_empty());
+    }
+
+    #[test]
+    fn a_split_without_time_says_nothing_about_the_worker() {
+        let mut device = DeviceFrame::default();
+        device.split.requests = 1000;
+        assert!(find(&device).is_empty());
+    }
+
+    #[test]
+    fn a_sparse_file_on_a_full_filesystem_is_found() {
+        let mut device = DeviceFrame::default();
+        device.backing.fs_size_bytes = 100 << 30;
+        device.backing.fs_free_bytes = 1 << 30;
+        device.backing.size_bytes = 8 << 30;
+        assert_eq!(ids(&device), ["filesystem-nearly-full"]);
+        device.backing.allocated_bytes = 8 << 30;
+        assert!(find(&device).is_empty(), "it will not grow");
+    }
+
+    #[test]
+    fn the_remedy_for_fragments_is_the_filesystems_own() {
+        let mut device = DeviceFrame::default();
+        device.extents = (0..2000u64)
+            .map(|i| crate::sample::Extent {
+                start_bytes: i << 16,
+                len_bytes: 1 << 16,
+                ..Default::default()
+            })
+            .collect::<Vec<_>>()
+            .into();
+        for (fs, tool) in [
+            ("ext4", "e4defrag"),
+            ("xfs", "xfs_fsr"),
+            ("btrfs", "btrfs filesystem"),
+        ] {
+            device.backing.fs = fs.into();
+            assert_eq!(ids(&device), ["fragmented"]);
+            assert!(find(&device)[0].remedy.starts_with(tool));
+        }
     }
 }
