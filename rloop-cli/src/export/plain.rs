@@ -1,4 +1,4 @@
-//! Lines for people and pipes, within 80 columns.
+//! Lines for people and pipes: a table within 80 columns, and findings as long as they are.
 
 use std::fmt::Write as _;
 

@@ -1,0 +1,56 @@
+use super::*;
+
+fn schema() -> jsonschema::Validator {
+    let text = include_str!("../../../../docs/json-schema.json");
+    jsonschema::validator_for(&serde_json::from_str(text).expect("is JSON")).expect("is a schema")
+}
+
+fn frame() -> Frame {
+    let mut device = DeviceFrame {
+        name: "loop0".into(),
+        mode_measured: true,
+        bypass_ratio: Some(0.5),
+        ..DeviceFrame::default()
+    };
+    device.touched = vec![ExtentFrame {
+        reads: 3,
+        ..ExtentFrame::default()
+    }];
+    device.findings = vec![Finding {
+        id: "nested",
+        severity: crate::model::Severity::Info,
+        what: "w".into(),
+        remedy: "r".into(),
+    }];
+    device.unavailable = vec![Unavailable {
+        what: "x".into(),
+        why: "y".into(),
+    }];
+    device.split.requests = 1;
+    Frame {
+        wall_ns: 1_700_000_000_000_000_000,
+        devices: vec![device, DeviceFrame::default()],
+        ..Frame::default()
+    }
+}
+
+#[test]
+fn a_line_is_what_the_schema_says() {
+    let line: serde_json::Value = serde_json::from_str(&line(&frame())).expect("is JSON");
+    let errors: Vec<String> = schema()
+        .iter_errors(&line)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(line["time"], "2023-11-14T22:13:20Z");
+}
+
+#[test]
+fn the_schema_refuses_what_is_not_a_line() {
+    let mut value: serde_json::Value = serde_json::from_str(&line(&frame())).expect("is JSON");
+    value["devices"][0]["io"]["read"]["ops"] = "many".into();
+    assert!(!schema().is_valid(&value));
+    let mut value: serde_json::Value = serde_json::from_str(&line(&frame())).expect("is JSON");
+    value["surprise"] = 1.into();
+    assert!(!schema().is_valid(&value));
+}

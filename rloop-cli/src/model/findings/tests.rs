@@ -1,0 +1,112 @@
+use super::*;
+
+fn ids(device: &DeviceFrame) -> Vec<&'static str> {
+    find(device).iter().map(|finding| finding.id).collect()
+}
+
+#[test]
+fn a_healthy_device_has_none() {
+    assert!(find(&DeviceFrame::default()).is_empty());
+}
+
+#[test]
+fn a_claim_that_does_not_hold_is_found() {
+    let mut device = DeviceFrame {
+        mode_measured: true,
+        bypass_ratio: Some(0.0),
+        ..DeviceFrame::default()
+    };
+    device.facts.claims_direct = true;
+    assert_eq!(ids(&device), ["direct-not-in-effect"]);
+    device.mode = Mode::Direct;
+    assert!(ids(&device).is_empty());
+}
+
+#[test]
+fn each_check_finds_its_fault() {
+    let mut device = DeviceFrame {
+        backing_cached_pages: Some(9000),
+        device_cached_pages: Some(9000),
+        ..DeviceFrame::default()
+    };
+    device.facts.dio_align_bytes = Some(4096);
+    device.facts.logical_block_bytes = 512;
+    device.facts.nesting = 1;
+    device.backing.deleted = true;
+    device.ops[0].errors = 1;
+    device.split = crate::sample::SplitSample {
+        requests: 100,
+        worker_ns: 90,
+        disk_ns: 10,
+        ..Default::default()
+    };
+    assert_eq!(
+        ids(&device),
+        [
+            "errors",
+            "backing-deleted",
+            "misaligned",
+            "double-caching",
+            "worker-saturated",
+            "nested"
+        ]
+    );
+}
+
+#[test]
+fn an_offset_off_the_alignment_needs_a_file_of_its_own() {
+    let mut device = DeviceFrame::default();
+    device.facts.dio_align_bytes = Some(4096);
+    device.facts.logical_block_bytes = 512;
+    device.facts.offset_bytes = 8192;
+    assert!(
+        find(&device)[0]
+            .remedy
+            .contains("--sector-size 4096 --offset 8192")
+    );
+    device.facts.offset_bytes = 512;
+    assert!(find(&device)[0].remedy.starts_with("dd if="));
+    device.facts.offset_bytes = 0;
+    device.facts.logical_block_bytes = 4096;
+    assert!(find(&device).is_empty());
+}
+
+#[test]
+fn a_split_without_time_says_nothing_about_the_worker() {
+    let mut device = DeviceFrame::default();
+    device.split.requests = 1000;
+    assert!(find(&device).is_empty());
+}
+
+#[test]
+fn a_sparse_file_on_a_full_filesystem_is_found() {
+    let mut device = DeviceFrame::default();
+    device.backing.fs_size_bytes = 100 << 30;
+    device.backing.fs_free_bytes = 1 << 30;
+    device.backing.size_bytes = 8 << 30;
+    assert_eq!(ids(&device), ["filesystem-nearly-full"]);
+    device.backing.allocated_bytes = 8 << 30;
+    assert!(find(&device).is_empty(), "it will not grow");
+}
+
+#[test]
+fn the_remedy_for_fragments_is_the_filesystems_own() {
+    let mut device = DeviceFrame::default();
+    device.extents = (0..2000u64)
+        .map(|i| crate::sample::Extent {
+            start_bytes: i << 16,
+            len_bytes: 1 << 16,
+            ..Default::default()
+        })
+        .collect::<Vec<_>>()
+        .into();
+    for (fs, tool) in [
+        ("ext4", "e4defrag"),
+        ("xfs", "xfs_fsr"),
+        ("btrfs", "btrfs filesystem"),
+    ] {
+        device.backing.fs = fs.into();
+        assert_eq!(ids(&device), ["fragmented"]);
+        assert!(find(&device)[0].remedy.starts_with(tool));
+    }
+}
