@@ -54,3 +54,22 @@ fn the_schema_refuses_what_is_not_a_line() {
     value["surprise"] = 1.into();
     assert!(!schema().is_valid(&value));
 }
+
+#[test]
+fn a_real_recording_gives_what_the_schema_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/demo.rloop");
+    let mut reader = crate::record::Reader::open(path.as_ref()).expect("opens");
+    let mut older = None;
+    let mut lines = 0;
+    while let Some(sample) = reader.next_sample().expect("reads") {
+        if let Some(older) = &older {
+            let line = line(&crate::model::derive(older, &sample));
+            let value = serde_json::from_str(&line).expect("is JSON");
+            assert!(schema().is_valid(&value), "{line}");
+            assert!(!line.contains('\n'));
+            lines += 1;
+        }
+        older = Some(sample);
+    }
+    assert!(lines > 0 && !reader.torn());
+}

@@ -91,15 +91,17 @@ fn a_sparse_file_on_a_full_filesystem_is_found() {
 
 #[test]
 fn the_remedy_for_fragments_is_the_filesystems_own() {
-    let mut device = DeviceFrame::default();
-    device.extents = (0..2000u64)
+    let extents: Vec<_> = (0..2000u64)
         .map(|i| crate::sample::Extent {
             start_bytes: i << 16,
             len_bytes: 1 << 16,
             ..Default::default()
         })
-        .collect::<Vec<_>>()
-        .into();
+        .collect();
+    let mut device = DeviceFrame {
+        extents: extents.into(),
+        ..DeviceFrame::default()
+    };
     for (fs, tool) in [
         ("ext4", "e4defrag"),
         ("xfs", "xfs_fsr"),
