@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{bindings::Action, theme::Theme};
+use super::{bindings::Action, theme::Theme, widget::extent_strip::Strip};
 use crate::{
     history::History,
     model::{DeviceFrame, Frame},
@@ -93,6 +93,8 @@ pub struct App {
     pub replay: bool,
     /// Why no more frames come.
     pub ended: Option<String>,
+    /// Draws files.
+    pub strip: Strip,
     /// Name of the selected device.
     selected: Option<String>,
 }
@@ -111,6 +113,7 @@ impl App {
             theme,
             replay,
             ended: None,
+            strip: Strip::default(),
             selected: None,
         }
     }

@@ -1,5 +1,7 @@
 //! Which part of the file is slow.
 
+use std::sync::Arc;
+
 use ratatui::{
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
@@ -10,11 +12,10 @@ use ratatui::{
 use super::device;
 use crate::{
     model::{DeviceFrame, ExtentFrame},
-    sample::State,
+    sample::{Extent, State},
     tui::{
         app::{App, Sort},
         units,
-        widget::extent_strip,
     },
 };
 
@@ -22,32 +23,46 @@ pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buff
     let [title, strip, legend, list] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(2),
-        Constraint::Length(2),
+        Constraint::Length(3),
         Constraint::Min(0),
     ])
     .areas(area);
     let theme = &app.theme;
     device::title(device, theme, title, buf);
-    extent_strip::render(device, theme, strip, buf);
+    app.strip
+        .render(device, before(app, device), theme, strip, buf);
     let shared = if device.extents_per_cell > 1 {
         format!(", {} neighbours share counters", device.extents_per_cell)
     } else {
         String::new()
     };
     let glyph = |state| theme.extent(state);
-    Line::styled(
-        format!(
-            "{} written  {} unwritten  {} hole   colour: p99   {} extents, {} touched{shared}",
+    let legend_lines = vec![
+        Line::raw(format!(
+            "{} written  {} unwritten  {} hole  {} being filled   colour: p99, or max of few",
             glyph(State::Written),
             glyph(State::Unwritten),
             glyph(State::Hole),
+            theme.filling(),
+        )),
+        Line::raw(format!(
+            "{} extents, {} touched in this interval{shared}",
             device.extents.len(),
             device.touched.len()
-        ),
-        theme.dim(),
-    )
-    .render(legend, buf);
+        )),
+    ];
+    Text::from(legend_lines)
+        .style(theme.dim())
+        .render(legend, buf);
     table(app, device, list, buf);
+}
+
+/// The device's mapping one interval ago, if it was attached to the same file then.
+fn before<'a>(app: &'a App, device: &DeviceFrame) -> Option<&'a Arc<Vec<Extent>>> {
+    let same =
+        |other: &&DeviceFrame| other.name == device.name && other.instance == device.instance;
+    let frame = app.history.until_current().nth_back(1)?;
+    Some(&frame.devices.iter().find(same)?.extents)
 }
 
 fn table(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
