@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ratatui::{
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
+    style::Style,
     text::{Line, Text},
     widgets::{Row, Table, Widget as _},
 };
@@ -83,25 +84,40 @@ fn table(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
     ];
     let widths = [10, 10, 10, 8, 8, 9, 9, 9].map(Constraint::Length);
     let right = |text: String| Text::from(text).right_aligned();
-    let rows = extents.iter().take(usize::from(area.height)).map(|extent| {
-        Row::new(vec![
-            right(units::bytes(extent.start_bytes)),
-            right(units::bytes(extent.len_bytes)),
-            right(
-                match extent.state {
-                    State::Written => "written",
-                    State::Unwritten => "unwritten",
-                    State::Hole => "hole",
-                }
-                .to_owned(),
-            ),
-            right(units::count(extent.reads as f64)),
-            right(units::count(extent.writes as f64)),
-            right(units::ns(extent.latency.p50_ns)),
-            right(units::ns(extent.latency.p99_ns)),
-            right(units::ns(extent.latency.max_ns)),
-        ])
-    });
+    // The selected row is always in sight.
+    let fit = usize::from(area.height.saturating_sub(1)).max(1);
+    let selected = app.row.min(extents.len().saturating_sub(1));
+    let first = selected.saturating_sub(fit - 1);
+    let rows = extents
+        .iter()
+        .enumerate()
+        .skip(first)
+        .take(fit)
+        .map(|(row, extent)| {
+            let style = if row == selected {
+                app.theme.selected()
+            } else {
+                Style::new()
+            };
+            Row::new(vec![
+                right(units::bytes(extent.start_bytes)),
+                right(units::bytes(extent.len_bytes)),
+                right(
+                    match extent.state {
+                        State::Written => "written",
+                        State::Unwritten => "unwritten",
+                        State::Hole => "hole",
+                    }
+                    .to_owned(),
+                ),
+                right(units::count(extent.reads as f64)),
+                right(units::count(extent.writes as f64)),
+                right(units::ns(extent.latency.p50_ns)),
+                right(units::ns(extent.latency.p99_ns)),
+                right(units::ns(extent.latency.max_ns)),
+            ])
+            .style(style)
+        });
     let header = Row::new(titles.map(|title| right(title.to_owned()))).style(app.theme.heading());
     Table::new(rows, widths)
         .header(header)
