@@ -1,29 +1,53 @@
 //! The last minutes of frames, and where in them the user is.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use crate::model::Frame;
+use crate::model::{DeviceFrame, ExtentFrame, Frame};
+use crate::sample::Extent;
 
-/// Frames that are kept: ten minutes at one a second.
-pub const FRAMES_MAX: usize = 600;
+/// How far back one can go.
+pub const SPAN: Duration = Duration::from_secs(600);
+/// Bytes that the frames may take: one of a device with 65,536 busy extents takes ten million.
+pub const BYTES_MAX: usize = 256 << 20;
 
 /// The newest frames, oldest first, and a cursor that follows the newest until told otherwise.
 #[derive(Debug, Default)]
 pub struct History {
     frames: VecDeque<Arc<Frame>>,
+    /// Bytes that they take, about.
+    bytes: usize,
     /// How many frames before the newest the cursor stands; `None` follows the newest.
     back: Option<usize>,
 }
 
 impl History {
-    /// Adds the newest frame. A cursor that stands still keeps standing on its frame.
+    /// Adds the newest frame and drops those that are too old or too much; the newest always stays. A
+    /// cursor that stands still keeps standing on its frame.
     pub fn push(&mut self, frame: Arc<Frame>) {
-        if self.frames.len() == FRAMES_MAX {
-            self.frames.pop_front();
-        }
+        self.bytes += bytes(&frame, self.frames.back().map(AsRef::as_ref));
+        let newest_ns = frame.wall_ns;
         self.frames.push_back(frame);
+        while self.frames.len() > 1 && (self.bytes > BYTES_MAX || self.is_old(newest_ns)) {
+            self.drop_oldest();
+        }
         let oldest = self.frames.len() - 1;
         self.back = self.back.map(|back| (back + 1).min(oldest));
+    }
+
+    fn is_old(&self, newest_ns: u64) -> bool {
+        let oldest = self.frames.front().map_or(newest_ns, |frame| frame.wall_ns);
+        newest_ns.saturating_sub(oldest) >= SPAN.as_nanos() as u64
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(oldest) = self.frames.pop_front() else {
+            return;
+        };
+        self.bytes -= bytes(&oldest, None);
+        // What the two shared is now the next one's alone.
+        if let Some(next) = self.frames.front() {
+            self.bytes += bytes(next, None) - bytes(next, Some(&oldest));
+        }
     }
 
     /// The frame under the cursor.
@@ -70,6 +94,31 @@ impl History {
     }
 }
 
+/// What a frame takes, about, without the mappings that it shares with the one before.
+fn bytes(frame: &Frame, before: Option<&Frame>) -> usize {
+    let shared = |device: &DeviceFrame| {
+        before.is_some_and(|before| {
+            let mut others = before.devices.iter();
+            others.any(|other| Arc::ptr_eq(&other.extents, &device.extents))
+        })
+    };
+    let device = |device: &DeviceFrame| {
+        let mapping = if shared(device) {
+            0
+        } else {
+            device.extents.len() * size_of::<Extent>()
+        };
+        let buckets = |extent: &ExtentFrame| extent.latency.buckets.len() * size_of::<(u64, u64)>();
+        let touched = device.touched.iter();
+        mapping
+            + size_of::<DeviceFrame>()
+            + touched
+                .map(|extent| size_of::<ExtentFrame>() + buckets(extent))
+                .sum::<usize>()
+    };
+    size_of::<Frame>() + frame.devices.iter().map(device).sum::<usize>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,11 +161,74 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded_and_may_be_empty() {
-        assert_eq!(at(&History::default()), None);
+    fn it_may_be_empty() {
         let mut empty = History::default();
-        empty.step(-1);
         assert_eq!(at(&empty), None);
-        assert_eq!(history(FRAMES_MAX as u64 + 7).frames.len(), FRAMES_MAX);
+        empty.step(-1);
+        assert_eq!((at(&empty), empty.until_current().count()), (None, 0));
+    }
+
+    #[test]
+    fn it_spans_ten_minutes_whatever_the_interval() {
+        for interval in [Duration::from_millis(250), Duration::from_secs(10)] {
+            let mut history = History::default();
+            for i in 0..5000 {
+                history.push(Arc::new(Frame {
+                    wall_ns: i * interval.as_nanos() as u64,
+                    ..Frame::default()
+                }));
+            }
+            let kept = SPAN.as_nanos() / interval.as_nanos();
+            assert_eq!(history.frames.len() as u128, kept);
+        }
+    }
+
+    fn heavy(wall_ns: u64, extents: &Arc<Vec<Extent>>, touched: usize) -> Arc<Frame> {
+        let device = DeviceFrame {
+            extents: Arc::clone(extents),
+            touched: vec![ExtentFrame::default(); touched],
+            ..DeviceFrame::default()
+        };
+        Arc::new(Frame {
+            wall_ns,
+            devices: vec![device],
+            ..Frame::default()
+        })
+    }
+
+    fn recount(history: &History) -> usize {
+        let before = std::iter::once(None).chain(history.frames.iter().map(Some));
+        let frames = history.frames.iter().zip(before);
+        frames
+            .map(|(frame, before)| bytes(frame, before.map(AsRef::as_ref)))
+            .sum()
+    }
+
+    #[test]
+    fn large_frames_are_bounded_by_bytes_and_a_shared_mapping_counts_once() {
+        let mapping = || Arc::new(vec![Extent::default(); 100_000]);
+        let (one, other) = (mapping(), mapping());
+        let mut history = History::default();
+        history.push(heavy(0, &one, 0));
+        let alone = history.bytes;
+        history.push(heavy(1, &one, 0));
+        assert!(history.bytes - alone < 100_000);
+        for i in 2..120 {
+            let mapping = if i % 3 == 0 { &one } else { &other };
+            history.push(heavy(i, mapping, 20_000));
+            assert!(history.bytes <= BYTES_MAX);
+        }
+        assert_eq!(history.bytes, recount(&history));
+        assert!(history.frames.len() > 10 && history.frames.len() < 120);
+        assert_eq!(at(&history), Some(119));
+    }
+
+    #[test]
+    fn a_frame_above_the_bound_is_shown_all_the_same() {
+        let too_many = BYTES_MAX / size_of::<Extent>() + 1;
+        let mut history = History::default();
+        history.push(heavy(0, &Arc::default(), 0));
+        history.push(heavy(1, &Arc::new(vec![Extent::default(); too_many]), 0));
+        assert_eq!((at(&history), history.frames.len()), (Some(1), 1));
     }
 }

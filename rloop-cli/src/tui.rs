@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -84,8 +84,10 @@ pub async fn run(
             _ = hang_up.recv() => return Ok(Exit::Interrupted),
             event = input.events.recv() => match event {
                 None => return Ok(Exit::Interrupted),
-                Some(event) => if let Some(exit) = handle(&mut app, &event) {
-                    return Ok(exit);
+                Some(event) => match handle(&mut app, &event) {
+                    Some(Leave::For(exit)) => return Ok(exit),
+                    Some(Leave::ForNow) => term.suspend()?,
+                    None => {}
                 },
             },
             message = frames.recv(), if app.ended.is_none() => match message {
@@ -97,7 +99,15 @@ pub async fn run(
     }
 }
 
-fn handle(app: &mut App, event: &Event) -> Option<Exit> {
+/// What a key asks of the loop.
+enum Leave {
+    /// To end.
+    For(Exit),
+    /// To stop until the shell says go on.
+    ForNow,
+}
+
+fn handle(app: &mut App, event: &Event) -> Option<Leave> {
     let Event::Key(key) = event else { return None };
     if key.kind != KeyEventKind::Press {
         return None;
@@ -106,8 +116,9 @@ fn handle(app: &mut App, event: &Event) -> Option<Exit> {
         return None;
     }
     match action(*key)? {
-        Action::Quit => Some(Exit::Quit),
-        Action::Interrupt => Some(Exit::Interrupted),
+        Action::Quit => Some(Leave::For(Exit::Quit)),
+        Action::Interrupt => Some(Leave::For(Exit::Interrupted)),
+        Action::Suspend => Some(Leave::ForNow),
         action => {
             app.update(action);
             None
@@ -118,7 +129,7 @@ fn handle(app: &mut App, event: &Event) -> Option<Exit> {
 /// Takes a key into the filter; false if it is not for the filter.
 fn type_filter(app: &mut App, key: KeyEvent) -> bool {
     match key.code {
-        KeyCode::Char(_) if action(key) == Some(Action::Interrupt) => return false,
+        KeyCode::Char(_) if key.modifiers.contains(KeyModifiers::CONTROL) => return false,
         KeyCode::Char(letter) => app.filter.push(letter),
         KeyCode::Backspace => drop(app.filter.pop()),
         KeyCode::Enter => app.typing = false,

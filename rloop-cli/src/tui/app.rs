@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{bindings::Action, theme::Theme};
+use super::{bindings::Action, theme::Theme, widget::extent_strip::Strip};
 use crate::{
     history::History,
     model::{DeviceFrame, Frame},
@@ -93,6 +93,10 @@ pub struct App {
     pub replay: bool,
     /// Why no more frames come.
     pub ended: Option<String>,
+    /// The selected row of the table of extents.
+    pub row: usize,
+    /// Draws files.
+    pub strip: Strip,
     /// Name of the selected device.
     selected: Option<String>,
 }
@@ -111,6 +115,8 @@ impl App {
             theme,
             replay,
             ended: None,
+            row: 0,
+            strip: Strip::default(),
             selected: None,
         }
     }
@@ -123,7 +129,7 @@ impl App {
     /// Does what the user wants; quitting is the caller's.
     pub fn update(&mut self, action: Action) {
         match action {
-            Action::Quit | Action::Interrupt => {}
+            Action::Quit | Action::Interrupt | Action::Suspend => {}
             Action::Help => self.help = !self.help,
             Action::Close if self.help => self.help = false,
             Action::Close => self.filter.clear(),
@@ -132,7 +138,8 @@ impl App {
                 let place = self.view as isize + by;
                 self.view = View::ALL[place.rem_euclid(View::ALL.len() as isize) as usize];
             }
-            Action::Move(by) => self.select(by),
+            Action::Move(by) if self.view == View::Extents => self.scroll(by),
+            Action::Move(by) | Action::Device(by) => self.select(by),
             Action::Open => self.view = View::Extents,
             Action::Sort => {
                 self.sort = match self.sort {
@@ -148,6 +155,13 @@ impl App {
             Action::Live => self.history.go_live(),
             Action::Theme => self.theme = self.theme.next(),
         }
+    }
+
+    fn scroll(&mut self, by: isize) {
+        let frame = self.history.current().cloned();
+        let device = frame.as_ref().and_then(|frame| self.device(frame));
+        let last = device.map_or(0, |device| device.touched.len().saturating_sub(1));
+        self.row = self.row.min(last).saturating_add_signed(by).min(last);
     }
 
     fn select(&mut self, by: isize) {

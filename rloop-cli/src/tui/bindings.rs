@@ -9,6 +9,8 @@ pub enum Action {
     Quit,
     /// Leave, as by SIGINT.
     Interrupt,
+    /// Stop until the shell says go on.
+    Suspend,
     /// Show or hide the keys.
     Help,
     /// Close what is open on top.
@@ -17,8 +19,10 @@ pub enum Action {
     View(usize),
     /// The next view, or the one before.
     Turn(isize),
-    /// Move the selection.
+    /// Move by so many rows.
     Move(isize),
+    /// The device that many after the selected one.
+    Device(isize),
     /// The device of the selection becomes the one that the other views show.
     Open,
     /// Sort by the next column.
@@ -133,28 +137,84 @@ pub const BINDINGS: &[Binding] = &[
         KeyCode::Down,
         "Down",
         Action::Move(1),
-        "select the device below",
+        "next row, row before",
         false,
     ),
     key(
         KeyCode::Char('j'),
         "j",
         Action::Move(1),
-        "select the device below",
+        "next row, row before",
         false,
     ),
     key(
         KeyCode::Up,
         "Up",
         Action::Move(-1),
-        "select the device above",
+        "next row, row before",
         false,
     ),
     key(
         KeyCode::Char('k'),
         "k",
         Action::Move(-1),
-        "select the device above",
+        "next row, row before",
+        false,
+    ),
+    key(
+        KeyCode::PageDown,
+        "PgDn",
+        Action::Move(10),
+        "ten rows on, ten back",
+        false,
+    ),
+    key(
+        KeyCode::PageUp,
+        "PgUp",
+        Action::Move(-10),
+        "ten rows on, ten back",
+        false,
+    ),
+    key(
+        KeyCode::Char('g'),
+        "g",
+        Action::Move(isize::MIN),
+        "first, last row",
+        false,
+    ),
+    key(
+        KeyCode::Char('G'),
+        "G",
+        Action::Move(isize::MAX),
+        "first, last row",
+        false,
+    ),
+    key(
+        KeyCode::Left,
+        "Left",
+        Action::Device(-1),
+        "device before, next device",
+        false,
+    ),
+    key(
+        KeyCode::Char('h'),
+        "h",
+        Action::Device(-1),
+        "device before, next device",
+        false,
+    ),
+    key(
+        KeyCode::Right,
+        "Right",
+        Action::Device(1),
+        "device before, next device",
+        false,
+    ),
+    key(
+        KeyCode::Char('l'),
+        "l",
+        Action::Device(1),
+        "device before, next device",
         false,
     ),
     key(
@@ -197,7 +257,11 @@ pub const BINDINGS: &[Binding] = &[
 /// What a key does.
 pub fn action(event: KeyEvent) -> Option<Action> {
     if event.modifiers.contains(KeyModifiers::CONTROL) {
-        return (event.code == KeyCode::Char('c')).then_some(Action::Interrupt);
+        return match event.code {
+            KeyCode::Char('c') => Some(Action::Interrupt),
+            KeyCode::Char('z') => Some(Action::Suspend),
+            _ => None,
+        };
     }
     BINDINGS
         .iter()

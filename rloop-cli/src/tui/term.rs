@@ -53,10 +53,22 @@ impl Term {
         self.terminal.draw(render)?;
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
+
+    /// Stops the program as the shell's Ctrl-Z does, and takes the terminal again when it goes on.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        restore();
+        // The whole group, as the terminal does it: a program in front (such as cargo) stops too.
+        rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
+        enable_raw_mode()?;
+        execute!(stdout(), EnterAlternateScreen)?;
+        self.terminal.clear()
+    }
 }
 
 impl Drop for Term {
     fn drop(&mut self) {
+        // What a failed or panicked draw left in the buffer must not reach the restored screen.
+        let _ = self.terminal.backend_mut().flush();
         restore();
     }
 }
@@ -64,7 +76,7 @@ impl Drop for Term {
 /// Gives the terminal back. It may be gone: then there is nothing to restore and nobody to tell.
 fn restore() {
     let _ = disable_raw_mode();
-    let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+    let _ = execute!(stdout(), EndSynchronizedUpdate, LeaveAlternateScreen, Show);
     let _ = stdout().flush();
 }
 

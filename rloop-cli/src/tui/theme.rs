@@ -173,6 +173,11 @@ impl Theme {
         }
     }
 
+    /// A stretch of a file that gets data.
+    pub fn filling(&self) -> char {
+        if self.ascii { '+' } else { '▓' }
+    }
+
     /// A part of a bar, by its number.
     pub fn bar(&self, part: usize) -> char {
         let glyphs = if self.ascii {

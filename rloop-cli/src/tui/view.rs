@@ -194,7 +194,7 @@ fn help(app: &App, area: Rect, buf: &mut Buffer) {
         .into_iter()
         .map(|(keys, help)| {
             Line::from(vec![
-                Span::styled(format!(" {keys:<14}"), app.theme.heading()),
+                Span::styled(format!(" {keys:<16}"), app.theme.heading()),
                 Span::raw(help),
             ])
         })

@@ -218,3 +218,29 @@ fn ascii_is_ascii() {
         );
     }
 }
+
+#[test]
+fn extents_below_the_screen_can_be_reached() {
+    let mut many = device("loop0", 1000);
+    many.touched = (0..100)
+        .map(|i| ExtentFrame {
+            start_bytes: i << 20,
+            len_bytes: 1 << 20,
+            reads: 1,
+            ..ExtentFrame::default()
+        })
+        .collect();
+    let mut app = App::new(Theme::new(Depth::True, false), false);
+    app.push(Arc::new(Frame {
+        devices: vec![many],
+        ..Frame::default()
+    }));
+    app.view = View::Extents;
+    assert!(!text(&draw(&app, 80, 24)).contains("99.0 MiB"));
+    app.update(Action::Move(isize::MAX));
+    assert!(text(&draw(&app, 80, 24)).contains("99.0 MiB"));
+    app.update(Action::Move(-50));
+    assert!(text(&draw(&app, 80, 24)).contains("49.0 MiB"));
+    app.update(Action::Move(isize::MIN));
+    assert_eq!(app.row, 0);
+}

@@ -1,63 +1,185 @@
 //! A file from its beginning to its end on one line: what lies there, and how slow it is.
 
+use std::{cell::RefCell, sync::Arc};
+
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
-    model::DeviceFrame,
+    model::{DeviceFrame, ExtentFrame},
     sample::{Extent, State},
     tui::theme::Theme,
 };
 
-/// Draws the device's file over the area's width. Looks at each column's ends only, so that a million
-/// extents cost no more than a hundred.
-pub fn render(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut Buffer) {
-    let size = device.facts.size_bytes.max(
-        device
-            .extents
-            .last()
-            .map_or(0, |last| last.start_bytes + last.len_bytes),
-    );
-    if size == 0 || area.is_empty() {
-        return;
-    }
-    let slowest = latencies(device).map(|(_, ns)| ns).max().unwrap_or(0);
-    let columns = u64::from(area.width);
-    let mut hot = vec![0u64; usize::from(area.width)];
-    for (start, ns) in latencies(device) {
-        let column =
-            (u128::from(start.min(size - 1)) * u128::from(columns) / u128::from(size)) as usize;
-        hot[column] = hot[column].max(ns);
-    }
-    for column in 0..area.width {
-        let edge =
-            |column: u64| (u128::from(size) * u128::from(column) / u128::from(columns)) as u64;
-        let state = most(
-            &device.extents,
-            edge(u64::from(column)),
-            edge(u64::from(column) + 1),
-        );
-        let ns = hot[usize::from(column)];
-        let style = if ns == 0 {
-            theme.dim()
-        } else {
-            theme.ramp(place(ns, slowest))
-        };
-        for row in 0..area.height {
-            buf[(area.x + column, area.y + row)]
-                .set_char(theme.extent(state))
-                .set_style(style);
+/// Mappings whose columns are kept: the one on screen and the one before it.
+const KEPT: usize = 2;
+
+/// Draws files. Keeps the columns of the last mappings, because every extent has a say in its column
+/// and there can be a million of them, while the mapping seldom changes.
+#[derive(Debug, Default)]
+pub struct Strip {
+    kept: RefCell<Vec<Arc<Columns>>>,
+}
+
+/// A mapping cut into columns of equal length.
+#[derive(Debug)]
+struct Columns {
+    extents: Arc<Vec<Extent>>,
+    size_bytes: u64,
+    /// Bytes written and unwritten; the rest is holes.
+    bytes: Vec<[u64; 2]>,
+}
+
+impl Strip {
+    /// Draws the device's file over the area's width. `before` is its mapping one interval ago.
+    pub fn render(
+        &self,
+        device: &DeviceFrame,
+        before: Option<&Arc<Vec<Extent>>>,
+        theme: &Theme,
+        area: Rect,
+        buf: &mut Buffer,
+    ) {
+        let size = size_bytes(device);
+        if size == 0 || area.is_empty() {
+            return;
         }
+        let width = usize::from(area.width);
+        let now = self.columns(&device.extents, size, width);
+        let before = before
+            .filter(|before| !Arc::ptr_eq(before, &device.extents))
+            .map(|before| self.columns(before, size, width));
+        let slowest = device.touched.iter().filter_map(slow_ns).max().unwrap_or(0);
+        let touched = touched(device, size, width);
+        for (column, &ns) in touched.iter().enumerate() {
+            let grew = |before: &Arc<Columns>| now.bytes[column][0] > before.bytes[column][0];
+            let glyph = if before.as_ref().is_some_and(grew) {
+                theme.filling()
+            } else {
+                theme.extent(most(now.bytes[column]))
+            };
+            let style = if ns == 0 {
+                theme.dim()
+            } else {
+                theme.ramp(place(ns, slowest))
+            };
+            for y in area.rows().map(|row| row.y) {
+                buf[(area.x + column as u16, y)]
+                    .set_char(glyph)
+                    .set_style(style);
+            }
+        }
+    }
+
+    fn columns(&self, extents: &Arc<Vec<Extent>>, size: u64, width: usize) -> Arc<Columns> {
+        let mut kept = self.kept.borrow_mut();
+        let same = |columns: &&Arc<Columns>| {
+            Arc::ptr_eq(&columns.extents, extents)
+                && columns.size_bytes == size
+                && columns.bytes.len() == width
+        };
+        if let Some(columns) = kept.iter().find(same) {
+            return Arc::clone(columns);
+        }
+        let columns = Arc::new(Columns {
+            extents: Arc::clone(extents),
+            size_bytes: size,
+            bytes: cut(extents, size, width),
+        });
+        if kept.len() == KEPT {
+            kept.remove(0);
+        }
+        kept.push(Arc::clone(&columns));
+        columns
     }
 }
 
-/// (start, p99 or the slowest) of the extents touched.
-fn latencies(device: &DeviceFrame) -> impl Iterator<Item = (u64, u64)> {
-    device.touched.iter().filter_map(|extent| {
-        Some((
-            extent.start_bytes,
-            extent.latency.p99_ns.or(extent.latency.max_ns)?,
-        ))
-    })
+/// The device's size, or the end of its last extent where the size is not known.
+fn size_bytes(device: &DeviceFrame) -> u64 {
+    let end = device.extents.last().map_or(0, end_bytes);
+    device.facts.size_bytes.max(end)
+}
+
+fn end_bytes(extent: &Extent) -> u64 {
+    extent.start_bytes.saturating_add(extent.len_bytes)
+}
+
+/// Where a column begins.
+fn edge(column: usize, size: u64, width: usize) -> u64 {
+    (u128::from(size) * column as u128 / width as u128) as u64
+}
+
+/// The column that a byte lies in: the last one whose edge is not behind it. With edges rounded down,
+/// `size * column / width <= byte` means `size * column < (byte + 1) * width`.
+fn column_of(byte: u64, size: u64, width: usize) -> usize {
+    let next = u128::from(byte.min(size - 1)) + 1;
+    ((next * width as u128 - 1) / u128::from(size)) as usize
+}
+
+/// The bytes written and unwritten in every column, in one pass.
+fn cut(extents: &[Extent], size: u64, width: usize) -> Vec<[u64; 2]> {
+    let mut columns = vec![[0u64; 2]; width];
+    let mut column = 0;
+    let mut end = edge(1, size, width);
+    for extent in extents {
+        let kind = match extent.state {
+            State::Written => 0,
+            State::Unwritten => 1,
+            State::Hole => continue,
+        };
+        let mut at = extent.start_bytes;
+        let stop = end_bytes(extent).min(size);
+        while at < stop {
+            while end <= at {
+                column += 1;
+                end = edge(column + 1, size, width);
+            }
+            let until = stop.min(end);
+            columns[column][kind] += until - at;
+            at = until;
+        }
+    }
+    columns
+}
+
+/// What stands for a column: data where there is any, of two kinds the larger.
+fn most([written, unwritten]: [u64; 2]) -> State {
+    match (written, unwritten) {
+        (0, 0) => State::Hole,
+        _ if written >= unwritten => State::Written,
+        _ => State::Unwritten,
+    }
+}
+
+/// For every column the slowest extent in it, nanoseconds.
+fn touched(device: &DeviceFrame, size: u64, width: usize) -> Vec<u64> {
+    let mut columns = vec![0; width];
+    for extent in &device.touched {
+        let Some(ns) = slow_ns(extent) else { continue };
+        let last = cell_end(device, extent).saturating_sub(1);
+        let first = column_of(extent.start_bytes, size, width);
+        for column in &mut columns[first..=column_of(last, size, width).max(first)] {
+            *column = ns.max(*column);
+        }
+    }
+    columns
+}
+
+/// Where the extents that share the counters of `extent` end.
+fn cell_end(device: &DeviceFrame, extent: &ExtentFrame) -> u64 {
+    let own = extent.start_bytes.saturating_add(extent.len_bytes);
+    let Some(more) = device.extents_per_cell.checked_sub(2) else {
+        return own;
+    };
+    let next = device
+        .extents
+        .partition_point(|other| other.start_bytes <= extent.start_bytes);
+    let last = (next + more as usize).min(device.extents.len().saturating_sub(1));
+    device.extents.get(last).map_or(own, end_bytes)
+}
+
+/// The p99, or the slowest where too few requests make none.
+fn slow_ns(extent: &ExtentFrame) -> Option<u64> {
+    extent.latency.p99_ns.or(extent.latency.max_ns)
 }
 
 /// Where a latency lies between a microsecond and the slowest, on a log axis.
@@ -70,78 +192,5 @@ fn place(ns: u64, slowest: u64) -> f64 {
     }
 }
 
-/// What stands for a stretch of the file: data where there is any, of two kinds the larger. Of long runs
-/// of small extents, the first few decide.
-fn most(extents: &[Extent], start: u64, end: u64) -> State {
-    const LOOK: usize = 64;
-    let first = extents.partition_point(|extent| extent.start_bytes + extent.len_bytes <= start);
-    let (mut written, mut unwritten) = (0, 0);
-    for extent in extents[first..]
-        .iter()
-        .take(LOOK)
-        .take_while(|extent| extent.start_bytes < end)
-    {
-        let covered = end
-            .min(extent.start_bytes + extent.len_bytes)
-            .saturating_sub(start.max(extent.start_bytes));
-        match extent.state {
-            State::Written => written += covered,
-            State::Unwritten => unwritten += covered,
-            State::Hole => {}
-        }
-    }
-    match (written, unwritten) {
-        (0, 0) => State::Hole,
-        _ if written >= unwritten => State::Written,
-        _ => State::Unwritten,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tui::theme::Depth;
-
-    #[test]
-    fn each_part_of_the_file_has_its_column() {
-        let extent = |start: u64, state| Extent {
-            start_bytes: start,
-            len_bytes: 100,
-            state,
-            disk_offset_bytes: None,
-        };
-        let extents = vec![
-            extent(0, State::Written),
-            extent(100, State::Hole),
-            extent(200, State::Unwritten),
-        ];
-        let device = DeviceFrame {
-            extents: extents.into(),
-            ..DeviceFrame::default()
-        };
-        let area = Rect::new(0, 0, 6, 1);
-        let mut buf = Buffer::empty(area);
-        render(&device, &Theme::new(Depth::Mono, true), area, &mut buf);
-        let text: String = buf.content.iter().map(|cell| cell.symbol()).collect();
-        assert_eq!(text, "##..uu");
-    }
-
-    #[test]
-    fn a_million_extents_are_drawn() {
-        let extents: Vec<Extent> = (0..1_000_000)
-            .map(|i| Extent {
-                start_bytes: i * 4096,
-                len_bytes: 4096,
-                ..Extent::default()
-            })
-            .collect();
-        let device = DeviceFrame {
-            extents: extents.into(),
-            ..DeviceFrame::default()
-        };
-        let area = Rect::new(0, 0, 200, 1);
-        let mut buf = Buffer::empty(area);
-        render(&device, &Theme::new(Depth::True, false), area, &mut buf);
-        assert!(buf.content.iter().all(|cell| cell.symbol() == "█"));
-    }
-}
+mod tests;
