@@ -100,7 +100,7 @@ fn header(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
             units::ns(Some(round_interval(frame.interval_ns)))
         )));
         let lost = frame.lost_since_start;
-        let lost = lost.completions + lost.ring_events + lost.recursion;
+        let lost = lost.completions + lost.ring_events + lost.recursion + lost.unattributed;
         let style = if lost > 0 { theme.error() } else { theme.dim() };
         spans.push(Span::raw("  "));
         spans.push(Span::styled(format!("lost {lost}"), style));

@@ -79,7 +79,7 @@ pub(super) fn split(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut B
     } else {
         let width = (u64::from(area.width).saturating_sub(56)).clamp(8, 60);
         for (number, part) in parts.iter().enumerate() {
-            let cells = (part.1 * width / total) as usize;
+            let cells = (part.1 * width).checked_div(total).unwrap_or(0) as usize;
             let glyph = theme.bar(number).to_string();
             spans.push(Span::styled(
                 glyph.repeat(cells),
