@@ -93,16 +93,6 @@ impl Btf {
         })
     }
 
-    /// There is a tracepoint of this name that BTF programs can attach to.
-    pub fn has_tracepoint(&self, name: &str) -> bool {
-        let typedef = format!("btf_trace_{name}");
-        let kernel = &self.parts[0];
-        kernel
-            .records
-            .iter()
-            .any(|&at| kernel.kind(at) == KIND_TYPEDEF && kernel.name(kernel.word(at)) == typedef)
-    }
-
     fn member_bits(&self, part: &Part, record: usize, member: &str) -> Option<u32> {
         let at = part.records[record];
         let bitfields = part.word(at + 4) >> 31 == 1;
@@ -245,8 +235,6 @@ mod tests {
         assert!(btf.offset("no_such_struct", "q").is_none());
         assert!(btf.size("request").is_some_and(|size| size > 128));
         assert!(btf.enumerator("__REQ_PREFLUSH").is_some());
-        assert!(btf.has_tracepoint("block_rq_complete"));
-        assert!(!btf.has_tracepoint("no_such_tracepoint"));
     }
 
     #[test]

@@ -14,9 +14,4 @@ pub struct SourceError(pub String);
 pub trait Source {
     /// The next sample; `None` when there will be no more.
     fn next(&mut self) -> Result<Option<Sample>, SourceError>;
-
-    /// Samples lie in the past (a recording) and can be had as fast as they are read.
-    fn is_replay(&self) -> bool {
-        false
-    }
 }

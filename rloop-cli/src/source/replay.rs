@@ -35,8 +35,4 @@ impl Source for Replay {
             .next_sample()
             .map_err(|error| SourceError(error.to_string()))
     }
-
-    fn is_replay(&self) -> bool {
-        true
-    }
 }
