@@ -11,6 +11,8 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+pub mod live;
+
 use rloop::device::LoopDevice;
 use rloop::device::control::{AttachOptions, Attached, attach};
 use tempfile::TempDir;

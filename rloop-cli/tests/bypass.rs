@@ -1,0 +1,95 @@
+//! Which bytes of a known workload went through the page cache.
+
+use std::{os::unix::fs::FileExt as _, path::Path};
+
+use rloop::{device::control::AttachOptions, sample::DeviceSample};
+
+mod support;
+
+use support::live::*;
+use support::*;
+
+/// (direct, buffered) bytes that `count` reads and writes of 64 KiB take.
+fn bypass_of(folder: &Path, options: &AttachOptions, count: u64) -> DeviceSample {
+    let file = sparse(folder, "bypass.img", 32 * MIB);
+    write(&file, 0, 16 << 20);
+    run(std::process::Command::new("sync").arg(&file));
+    let device = attached(&file, options);
+    let mut live = watch(&[&device]);
+    let io = open_direct(device.path());
+    let mut buffer = Box::new(Aligned([1; 16 * BLOCK]));
+    for i in 0..count {
+        io.read_exact_at(&mut buffer.0, i * 16 * BLOCK as u64)
+            .expect("reads");
+        io.write_all_at(&buffer.0, (i + count) * 16 * BLOCK as u64)
+            .expect("writes");
+    }
+    io.sync_all().expect("syncs");
+    drop(io);
+    settled(&mut live, &device)
+}
+
+fn assert_bypass(fs: &str) {
+    if !root_or_skip() || !program_or_skip(&format!("mkfs.{fs}")) {
+        return;
+    }
+    const COUNT: u64 = 97;
+    const BYTES: u64 = COUNT * 16 * BLOCK as u64;
+    let Some(image) = MountedImage::new(fs, 400, &[]) else {
+        return;
+    };
+    let by_direct = bypass_of(image.path(), &direct(), COUNT).bypass;
+    let request_bytes = 16 * BLOCK as u64;
+    assert_completed_bytes(by_direct.direct_read_bytes, BYTES, request_bytes);
+    assert_completed_bytes(by_direct.direct_write_bytes, BYTES, request_bytes);
+    assert_eq!(
+        (
+            by_direct.buffered_read_bytes,
+            by_direct.buffered_write_bytes
+        ),
+        (0, 0),
+        "{by_direct:?}"
+    );
+    let buffered = bypass_of(image.path(), &AttachOptions::default(), COUNT).bypass;
+    assert_eq!(
+        (buffered.direct_read_bytes, buffered.direct_write_bytes),
+        (0, 0),
+        "{buffered:?}"
+    );
+    assert_eq!(
+        (buffered.buffered_read_bytes, buffered.buffered_write_bytes),
+        (BYTES, BYTES),
+        "{buffered:?}"
+    );
+}
+
+#[test]
+fn bypass_on_ext4_is_all_or_nothing() {
+    assert_bypass("ext4");
+}
+
+#[test]
+fn bypass_on_xfs_is_all_or_nothing() {
+    assert_bypass("xfs");
+}
+
+#[test]
+fn bypass_on_btrfs_is_what_this_kernel_really_does() {
+    if !root_or_skip() || !program_or_skip("mkfs.btrfs") {
+        return;
+    }
+    const COUNT: u64 = 97;
+    const BYTES: u64 = COUNT * 16 * BLOCK as u64;
+    let Some(image) = MountedImage::new("btrfs", 400, &[]) else {
+        return;
+    };
+    let bypass = bypass_of(image.path(), &direct(), COUNT).bypass;
+    assert_completed_bytes(bypass.direct_read_bytes, BYTES, 16 * BLOCK as u64);
+    assert!(bypass.derived);
+    // Whether a checksummed direct write is direct is the kernel's choice; that it is one or the other is not.
+    assert_eq!(
+        bypass.direct_write_bytes + bypass.buffered_write_bytes,
+        BYTES,
+        "{bypass:?}"
+    );
+}
