@@ -127,7 +127,8 @@ impl Watched {
             unavailable,
             ..DeviceSample::default()
         };
-        self.lost.unattributed = self.counters.read(&mut sample);
+        let idle = self.device.in_flight() == Some(0);
+        self.lost.unattributed = self.counters.read(&mut sample, idle);
         self.lost.completions = sample.ops.iter().map(|op| op.lost).sum();
         derive_buffered(&mut sample);
         let changes = sample.holes.fills + sample.holes.conversions + sample.holes.punches;
