@@ -109,6 +109,7 @@ fn an_unknown_device_is_refused_by_name() {
     }
     let Err(error) = Live::new(LiveOptions {
         devices: vec!["/dev/loop4095".to_owned()],
+        ..LiveOptions::default()
     }) else {
         panic!("a device that is not there is watched");
     };

@@ -38,6 +38,9 @@ const DEVICES_MAX: u32 = 256;
 pub struct LiveOptions {
     /// Names with or without `/dev/`; all attached loop devices if empty.
     pub devices: Vec<String>,
+    /// Size of the ring buffer that carries rare events, a power of two of pages; what the probes
+    /// were built with if `None`.
+    pub ring_bytes: Option<u32>,
 }
 
 /// Watches the loop devices of the running kernel until dropped.
@@ -65,7 +68,7 @@ impl Live {
         let probes::Probes {
             mut ebpf,
             unavailable,
-        } = probes::load()?;
+        } = probes::load(options.ring_bytes)?;
         let maps = Maps::take(&mut ebpf)?;
         let programs = ebpf
             .programs()

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::Path,
     thread,
     time::Duration,
@@ -10,13 +10,15 @@ use std::{
 
 use rloop::{
     device::control::{AttachOptions, Attached},
-    sample::DeviceSample,
+    model::derive,
+    sample::{DeviceSample, Sample, State},
     source::{
         Source as _,
         live::{Live, LiveOptions},
     },
 };
 use rloop_common::Op;
+use serde_json::Value;
 
 /// The size of one known request.
 pub const BLOCK: usize = 4096;
@@ -51,37 +53,102 @@ pub fn watch(devices: &[&Attached]) -> Live {
         .iter()
         .map(|device| device.name().to_owned())
         .collect();
-    Live::new(LiveOptions { devices }).expect("watches")
+    Live::new(LiveOptions {
+        devices,
+        ..LiveOptions::default()
+    })
+    .expect("watches")
+}
+
+/// Takes a sample.
+pub fn sampled(live: &mut Live) -> Sample {
+    let sample = live.next().expect("samples");
+    sample.expect("a live source never ends")
+}
+
+/// A device's part of a sample.
+pub fn of<'a>(sample: &'a Sample, device: &Attached) -> &'a DeviceSample {
+    let found = sample.devices.iter().find(|d| d.name == device.name());
+    found.expect("is watched")
+}
+
+/// A sample once nothing is in flight on the device any more.
+pub fn settled_sample(live: &mut Live, device: &Attached) -> Sample {
+    for _ in 0..50 {
+        if of(&sampled(live), device).in_flight == 0 {
+            // Counters of extents follow those of the device.
+            thread::sleep(Duration::from_millis(50));
+            return sampled(live);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("requests stay in flight on {}", device.name());
 }
 
 /// The device's counters once nothing is in flight any more.
 pub fn settled(live: &mut Live, device: &Attached) -> DeviceSample {
-    for _ in 0..50 {
-        let sample = live
-            .next()
-            .expect("samples")
-            .expect("a live source never ends");
-        let sample = sample
-            .devices
-            .into_iter()
-            .find(|sample| sample.name == device.name())
-            .expect("is watched");
-        if sample.in_flight == 0 {
-            // Counters of extents follow those of the device.
-            thread::sleep(Duration::from_millis(50));
-            let sample = live
-                .next()
-                .expect("samples")
-                .expect("a live source never ends");
-            return sample
-                .devices
-                .into_iter()
-                .find(|sample| sample.name == device.name())
-                .expect("is watched");
-        }
-        thread::sleep(Duration::from_millis(20));
+    of(&settled_sample(live, device), device).clone()
+}
+
+/// What `--json` prints of the time between two samples: the whole line.
+pub fn json(older: &Sample, newer: &Sample) -> Value {
+    let line = rloop::export::json::line(&derive(older, newer));
+    serde_json::from_str(&line).expect("is JSON")
+}
+
+/// The device's part of such a line.
+pub fn json_of(line: &Value, device: &Attached) -> Value {
+    let devices = line["devices"].as_array().expect("a list");
+    let found = devices.iter().find(|d| d["name"] == device.name());
+    found.expect("is in the line").clone()
+}
+
+/// The findings' names in a device's part.
+pub fn findings(device: &Value) -> Vec<String> {
+    let findings = device["findings"].as_array().expect("a list");
+    let id = |finding: &Value| finding["id"].as_str().expect("a name").to_owned();
+    findings.iter().map(id).collect()
+}
+
+/// Reads one block at each of these offsets, by direct I/O.
+pub fn read_blocks(device: &Path, offsets: impl Iterator<Item = u64>) {
+    let io = open_direct(device);
+    let mut buffer = Box::new(Aligned([0; 16 * BLOCK]));
+    for offset in offsets {
+        io.read_exact_at(&mut buffer.0[..BLOCK], offset)
+            .expect("reads");
     }
-    panic!("requests stay in flight");
+}
+
+/// Writes one block at each of these offsets, by direct I/O; nothing is synced.
+pub fn write_blocks(device: &Path, offsets: impl Iterator<Item = u64>) {
+    let io = open_direct(device);
+    let buffer = Box::new(Aligned([0xa5; 16 * BLOCK]));
+    for offset in offsets {
+        io.write_all_at(&buffer.0[..BLOCK], offset).expect("writes");
+    }
+}
+
+/// How many of an operation were submitted between two samples of a device.
+pub fn submitted(before: &DeviceSample, after: &DeviceSample, op: Op) -> u64 {
+    after.ops[op.index()].submitted - before.ops[op.index()].submitted
+}
+
+/// (start, reads, writes) of the extents that were touched since the device is watched.
+pub fn touched(sample: &DeviceSample) -> Vec<(u64, u64, u64)> {
+    let counters = sample.extent_counters.iter();
+    let counters = counters.map(|extent| (extent.start_bytes, extent.reads, extent.writes));
+    counters
+        .filter(|&(_, reads, writes)| reads + writes > 0)
+        .collect()
+}
+
+/// (start, length, state) of the extents.
+pub fn shape(sample: &DeviceSample) -> Vec<(u64, u64, State)> {
+    let extents = sample.extents.iter();
+    extents
+        .map(|extent| (extent.start_bytes, extent.len_bytes, extent.state))
+        .collect()
 }
 
 /// Every request completed, seen or not.

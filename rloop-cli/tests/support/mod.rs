@@ -5,6 +5,7 @@
 #![expect(unreachable_pub, reason = "a module of a program exports to nobody")]
 
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -90,6 +91,17 @@ pub fn write(path: &Path, start: u64, len: usize) {
     file.sync_all().expect("syncs");
 }
 
+/// Writes a file of that name until the filesystem has no room left, and syncs.
+pub fn fill_up(folder: &Path, name: &str) {
+    let mut file = File::create(folder.join(name)).expect("creates");
+    // Smaller and smaller, or half a MiB would stay.
+    for len in [1 << 20, 1 << 16, 1 << 12] {
+        while file.write_all(&vec![0x5A; len]).is_ok() {}
+    }
+    // Some of it may find no room only now; full is full.
+    let _ = file.sync_all();
+}
+
 /// Attaches with these options.
 pub fn attached(path: &Path, options: &AttachOptions) -> Attached {
     attach(path, options).expect("attaches")
@@ -121,28 +133,53 @@ pub struct MountedImage {
     _dir: ScratchDir,
 }
 
+/// What an image is to be like.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImageOptions<'a> {
+    /// Options of `mkfs`.
+    pub mkfs: &'a [&'a str],
+    /// Mount options, `defaults` if empty.
+    pub mount: &'a str,
+    /// Logical block size of its loop device, 0 for the driver's choice.
+    pub block_bytes: u32,
+}
+
 impl MountedImage {
     /// As [`MountedImage::new`], with its file in `folder`.
-    pub fn in_folder(folder: &Path, fs: &str, mib: u64, options: &[&str]) -> Option<Self> {
-        Self::make(ScratchDir::below(folder), fs, mib, options)
+    pub fn in_folder(folder: &Path, fs: &str, mib: u64, mkfs: &[&str]) -> Option<Self> {
+        let options = ImageOptions {
+            mkfs,
+            ..ImageOptions::default()
+        };
+        Self::make(ScratchDir::below(folder), fs, mib, &options)
     }
 
     /// Makes one of `mib` MiB with `mkfs.FS` and its options; `None` if there is no such program.
-    pub fn new(fs: &str, mib: u64, options: &[&str]) -> Option<Self> {
+    pub fn new(fs: &str, mib: u64, mkfs: &[&str]) -> Option<Self> {
+        let options = ImageOptions {
+            mkfs,
+            ..ImageOptions::default()
+        };
+        Self::with(fs, mib, &options)
+    }
+
+    /// As [`MountedImage::new`], with more options.
+    pub fn with(fs: &str, mib: u64, options: &ImageOptions) -> Option<Self> {
         Self::make(ScratchDir::new(), fs, mib, options)
     }
 
-    fn make(dir: ScratchDir, fs: &str, mib: u64, options: &[&str]) -> Option<Self> {
+    fn make(dir: ScratchDir, fs: &str, mib: u64, options: &ImageOptions) -> Option<Self> {
         let mkfs = format!("mkfs.{fs}");
         if !program_or_skip(&mkfs) {
             return None;
         }
         let file = dir.sparse("filesystem.img", mib << 20);
-        run(Command::new(mkfs).args(options).arg(&file));
+        run(Command::new(mkfs).args(options.mkfs).arg(&file));
         let target = dir.path().join("mounted");
         std::fs::create_dir(&target).expect("a mount point");
         let direct = AttachOptions {
             direct_io: true,
+            block_bytes: options.block_bytes,
             ..AttachOptions::default()
         };
         let device = attached(&file, &direct);
@@ -152,8 +189,12 @@ impl MountedImage {
             device: Some(device),
             _dir: dir,
         };
+        let mount = match options.mount {
+            "" => "defaults",
+            mount => mount,
+        };
         run(Command::new("mount")
-            .args(["-t", fs])
+            .args(["-t", fs, "-o", mount])
             .arg(image.device())
             .arg(&image.target));
         image.mounted = true;

@@ -167,8 +167,9 @@ pub(super) struct Probes {
     pub unavailable: Vec<Unavailable>,
 }
 
-/// Loads and attaches all families this kernel can carry.
-pub(super) fn load() -> Result<Probes, SourceError> {
+/// Loads and attaches all families this kernel can carry. Rare events go through a ring of
+/// `ring_bytes`, if that is given.
+pub(super) fn load(ring_bytes: Option<u32>) -> Result<Probes, SourceError> {
     let btf = Btf::read(&MODULES).map_err(|error| {
         SourceError(format!(
             "cannot read the kernel's types from /sys/kernel/btf/vmlinux: {error}; a kernel with CONFIG_DEBUG_INFO_BTF=y is needed"
@@ -185,6 +186,9 @@ pub(super) fn load() -> Result<Probes, SourceError> {
         .collect();
     for (name, value) in &values {
         loader.override_global(name, value, true);
+    }
+    if let Some(bytes) = ring_bytes {
+        loader.map_max_entries("EVENTS", bytes);
     }
     let mut ebpf = loader
         .load(OBJECT)
