@@ -57,6 +57,8 @@ offsets! {
     BIO_PRIVATE,
     /// `bio.bi_next`
     BIO_NEXT,
+    /// `bio.bi_iter.bi_size`
+    BIO_SIZE,
     /// `bio.bi_bdev`
     BIO_BDEV,
     /// `block_device.bd_disk`

@@ -127,7 +127,8 @@ pub(super) fn sparse(sums: &[u64]) -> Buckets {
 }
 
 fn add_op(sum: &mut OpSample, counters: &OpCounters) {
-    sum.submitted += counters.submitted;
+    // A processor may have seen more requests merged away than submitted.
+    sum.submitted = sum.submitted.wrapping_add(counters.submitted);
     sum.bytes += counters.submitted_bytes;
     sum.completed += counters.completed;
     sum.lost += counters.lost;

@@ -52,6 +52,9 @@ pub(super) fn offsets(btf: &Btf) -> Vec<(&'static str, Option<u32>)> {
         .map(|&(name, structure, member)| (name, btf.offset(structure, member)))
         .collect();
     offsets.push(("RQ_SIZE", btf.size("request")));
+    let in_bio = btf.offset("bio", "bi_iter");
+    let size = in_bio.zip(btf.offset("bvec_iter", "bi_size"));
+    offsets.push(("BIO_SIZE", size.map(|(bio, iter)| bio + iter)));
     // Before the flags had an enumeration, the bit was 4.
     let flush_sequence = btf.enumerator("__RQF_FLUSH_SEQ").unwrap_or(4);
     offsets.push(("RQF_FLUSH_SEQ", 1u32.checked_shl(flush_sequence)));

@@ -67,10 +67,11 @@ const FAMILIES: &[Family] = &[
         hook: Hook::Btf,
         programs: &[
             ("rq_requeue", "block_rq_requeue"),
+            ("rq_merge", "block_rq_merge"),
             ("bio_backmerge", "block_bio_backmerge"),
             ("bio_frontmerge", "block_bio_frontmerge"),
         ],
-        needs: &["BIO_BDEV", "BDEV_DISK"],
+        needs: &["BIO_BDEV", "BDEV_DISK", "BIO_SIZE"],
     },
     Family {
         what: "the split of time between worker, filesystem and disk",
