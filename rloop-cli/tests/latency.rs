@@ -1,12 +1,6 @@
 //! A delay at a known place shows there and nowhere else.
 
-use std::{
-    fs::File,
-    os::{fd::AsRawFd as _, unix::fs::FileExt as _},
-    path::Path,
-    thread,
-    time::Duration,
-};
+use std::{os::unix::fs::FileExt as _, path::Path, thread, time::Duration};
 
 use rloop::sample::SplitSample;
 
@@ -14,28 +8,6 @@ mod support;
 
 use support::live::*;
 use support::*;
-
-/// Freezes a filesystem until dropped.
-struct Frozen(File);
-
-impl Frozen {
-    fn new(mount: &Path) -> Self {
-        const FIFREEZE: libc::c_ulong = 0xc004_5877;
-        let folder = File::open(mount).expect("opens");
-        // SAFETY: the request takes no argument that the kernel reads.
-        let result = unsafe { libc::ioctl(folder.as_raw_fd(), FIFREEZE, 0) };
-        assert_eq!(result, 0, "freezes");
-        Self(folder)
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        const FITHAW: libc::c_ulong = 0xc004_5878;
-        // SAFETY: the request takes no argument that the kernel reads.
-        unsafe { libc::ioctl(self.0.as_raw_fd(), FITHAW, 0) };
-    }
-}
 
 const DELAY: Duration = Duration::from_millis(400);
 

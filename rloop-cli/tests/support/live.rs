@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    os::fd::AsRawFd as _,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::Path,
     thread,
@@ -178,13 +179,41 @@ pub fn assert_completed_bytes(counted: u64, moved: u64, request_bytes: u64) {
     );
 }
 
+/// The device's `stat` file: `Documentation/block/stat.rst` of the kernel names the fields.
+pub fn kernel_stat(device: &Attached) -> Vec<u64> {
+    let path = format!("/sys/block/{}/stat", device.name());
+    let stat = fs::read_to_string(path).expect("statistics");
+    let fields = stat.split_whitespace();
+    fields
+        .map(|field| field.parse().expect("a number"))
+        .collect()
+}
+
 /// (reads, sectors read, writes, sectors written) as the kernel counts them.
 pub fn kernel_counts(device: &Attached) -> [u64; 4] {
-    let stat =
-        fs::read_to_string(format!("/sys/block/{}/stat", device.name())).expect("statistics");
-    let fields: Vec<u64> = stat
-        .split_whitespace()
-        .map(|field| field.parse().expect("a number"))
-        .collect();
+    let fields = kernel_stat(device);
     [fields[0], fields[2], fields[4], fields[6]]
+}
+
+/// Freezes a filesystem until dropped.
+pub struct Frozen(File);
+
+impl Frozen {
+    /// Freezes the filesystem mounted on this folder.
+    pub fn new(mount: &Path) -> Self {
+        const FIFREEZE: libc::c_ulong = 0xc004_5877;
+        let folder = File::open(mount).expect("opens");
+        // SAFETY: the request takes no argument that the kernel reads.
+        let result = unsafe { libc::ioctl(folder.as_raw_fd(), FIFREEZE, 0) };
+        assert_eq!(result, 0, "freezes");
+        Self(folder)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        const FITHAW: libc::c_ulong = 0xc004_5878;
+        // SAFETY: the request takes no argument that the kernel reads.
+        unsafe { libc::ioctl(self.0.as_raw_fd(), FITHAW, 0) };
+    }
 }

@@ -33,7 +33,8 @@ pub fn program_or_skip(program: &str) -> bool {
     works || skipped(&format!("{program} is not installed"))
 }
 
-fn skipped(why: &str) -> bool {
+/// Says why a test does nothing; false.
+pub fn skipped(why: &str) -> bool {
     eprintln!("skipped: {why}");
     false
 }
@@ -91,15 +92,14 @@ pub fn write(path: &Path, start: u64, len: usize) {
     file.sync_all().expect("syncs");
 }
 
-/// Writes a file of that name until the filesystem has no room left, and syncs.
+/// Takes all room there is, with a file of that name.
 pub fn fill_up(folder: &Path, name: &str) {
     let mut file = File::create(folder.join(name)).expect("creates");
-    // Smaller and smaller, or half a MiB would stay.
-    for len in [1 << 20, 1 << 16, 1 << 12] {
+    // Room is promised with a margin: what is left of it shows after a sync.
+    for len in [1 << 20, 1 << 16, 1 << 12, 1 << 12, 1 << 12] {
         while file.write_all(&vec![0x5A; len]).is_ok() {}
+        let _ = file.sync_all();
     }
-    // Some of it may find no room only now; full is full.
-    let _ = file.sync_all();
 }
 
 /// Attaches with these options.
