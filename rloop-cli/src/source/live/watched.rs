@@ -23,8 +23,8 @@ pub(super) struct Watched {
     counters: Counters,
     _slots: Mapped<Slot>,
     extents: Extents,
-    /// Holes' counters and file size at the last look at the mapping.
-    mapped_at: (u64, u64),
+    /// What it was like at the last look at the mapping.
+    looked_at: Looked,
     commits: CommitsSample,
     commit_buckets: Vec<u64>,
     lost: Lost,
@@ -53,7 +53,7 @@ impl Watched {
             counters: Counters::new(blocks),
             _slots: slots,
             extents: Extents::new(slot),
-            mapped_at: (0, 0),
+            looked_at: Looked::default(),
             commits: CommitsSample::default(),
             commit_buckets: Vec::new(),
             lost: Lost::default(),
@@ -138,9 +138,14 @@ impl Watched {
         } else {
             sample.ops[Op::Write.index()].submitted
         };
-        let state = (changes, sample.backing.size_bytes);
-        if state != self.mapped_at && self.extents.may_look() {
-            self.mapped_at = state;
+        let now = Looked {
+            changes,
+            size_bytes: sample.backing.size_bytes,
+            allocated_bytes: sample.backing.allocated_bytes,
+            window: self.device.window(),
+        };
+        if now != self.looked_at && self.extents.may_look() {
+            self.looked_at = now;
             self.look(open.as_ref().ok(), maps);
         }
         self.extents.collect();
@@ -214,6 +219,19 @@ impl Watched {
             .and_then(|device| count(&device, 0, 0));
         (sample.backing_cached_pages, sample.device_cached_pages) = (backing, device);
     }
+}
+
+/// What a change of the mapping leaves traces in.
+#[derive(Default, PartialEq)]
+struct Looked {
+    /// Changes that the probes saw.
+    changes: u64,
+    /// The file's size.
+    size_bytes: u64,
+    /// What is allocated of it: others may punch it, and not every filesystem tells.
+    allocated_bytes: u64,
+    /// The part that the device shows.
+    window: (u64, u64),
 }
 
 /// The device's backing file as the probes see it.
