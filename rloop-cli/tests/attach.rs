@@ -4,6 +4,7 @@ use std::os::unix::fs::FileExt as _;
 
 use rloop::{
     device::control::AttachOptions,
+    sample::Sample,
     source::{
         Source as _,
         live::{Live, LiveOptions},
@@ -14,6 +15,7 @@ use rloop_common::Op;
 mod support;
 
 use support::live::*;
+use support::numbered::Numbered;
 use support::*;
 
 #[test]
@@ -65,6 +67,88 @@ fn offset_and_two_devices_are_kept_apart() {
             .collect::<Vec<_>>(),
         [(0, 13)]
     );
+}
+
+#[test]
+fn sixty_four_devices_are_kept_apart() {
+    if !root_or_skip() {
+        return;
+    }
+    const DEVICES: u64 = 64;
+    let scratch = ScratchDir::new();
+    // Not 64 of everybody's: the kernel would keep them all.
+    let devices: Vec<Numbered> = (0..DEVICES)
+        .map(|i| {
+            let device = Numbered::new();
+            device.attach(&scratch.sparse(&format!("{i}.img"), 4 * MIB));
+            device
+        })
+        .collect();
+    let mut live = watch(&devices.iter().collect::<Vec<_>>());
+    // Each has a number of its own, and an extent of its own.
+    for (i, device) in (0..DEVICES).zip(&devices) {
+        read_blocks(
+            device.path(),
+            (0..2 * i + 1).map(|read| read * BLOCK as u64),
+        );
+        let written = (0..i % 7 + 1).map(|write| 2 * MIB + (i + write * 64) * BLOCK as u64);
+        write_blocks(device.path(), written);
+    }
+    let idle = |sample: &Sample| sample.devices.iter().all(|device| device.in_flight == 0);
+    assert!(wait_until(|| idle(&sampled(&mut live))));
+    let sample = settled_sample(&mut live, &devices[0]);
+    assert_eq!(sample.devices.len(), devices.len());
+    assert_eq!((sample.lost.ring_events, sample.lost.unattributed), (0, 0));
+    for (i, device) in (0..DEVICES).zip(&devices) {
+        let sample = of(&sample, device);
+        let [read, write] = [Op::Read, Op::Write].map(|op| &sample.ops[op.index()]);
+        assert_eq!((read.submitted, write.submitted), (2 * i + 1, i % 7 + 1));
+        assert_eq!(read.bytes, read.submitted * BLOCK as u64);
+        assert_eq!(sample.holes.fills, write.submitted);
+        let of_extents = sample.extent_counters.iter();
+        let of_extents = of_extents.fold((0, 0), |(reads, writes), extent| {
+            (reads + extent.reads, writes + extent.writes)
+        });
+        assert_eq!(of_extents, (read.submitted, write.submitted));
+        assert_nothing_vanished(sample);
+    }
+}
+
+#[test]
+fn a_device_attached_to_another_file_while_watched_shows_that_file_alone() {
+    if !root_or_skip() {
+        return;
+    }
+    let scratch = ScratchDir::new();
+    let files = [("first.img", 1), ("second.img", 3)].map(|(name, mib)| {
+        let file = scratch.sparse(name, 8 * MIB);
+        write(&file, 0, mib << 20);
+        file
+    });
+    let device = Numbered::new();
+    device.attach(&files[0]);
+    let mut live = watch(&[&device]);
+    read_blocks(device.path(), (0..11).map(|_| 0));
+    write_blocks(device.path(), std::iter::once(4 * MIB));
+    let first = settled_sample(&mut live, &device);
+    device.detach();
+    device.attach(&files[1]);
+    // Not yet sampled: nobody may get these.
+    read_blocks(device.path(), (0..5).map(|_| 2 * MIB));
+    sampled(&mut live);
+    read_blocks(device.path(), (0..13).map(|_| 2 * MIB));
+    let second = settled_sample(&mut live, &device);
+    let (old, new) = (of(&first, &device), of(&second, &device));
+    assert_ne!(old.instance, new.instance);
+    assert_eq!(std::path::Path::new(&new.backing.path), files[1]);
+    assert_eq!(old.ops[Op::Read.index()].submitted, 11);
+    assert_eq!((old.holes.fills, new.holes.fills), (1, 0));
+    assert_eq!(new.ops[Op::Write.index()].submitted, 0);
+    assert_eq!(touched(new), [(0, 13, 0)]);
+    assert_eq!(new.extents[0].len_bytes, 3 * MIB);
+    // The interval between them has the new file's reads and none of the old one's.
+    let part = json_of(&json(&first, &second), &device);
+    assert_eq!(part["io"]["read"]["ops"], 13);
 }
 
 #[test]

@@ -21,6 +21,8 @@ use rloop::{
 use rloop_common::Op;
 use serde_json::Value;
 
+use super::Named;
+
 /// The size of one known request.
 pub const BLOCK: usize = 4096;
 /// One MiB.
@@ -49,7 +51,7 @@ pub fn open_direct(path: &Path) -> File {
 }
 
 /// Watches these devices and no others.
-pub fn watch(devices: &[&Attached]) -> Live {
+pub fn watch(devices: &[&impl Named]) -> Live {
     let devices = devices
         .iter()
         .map(|device| device.name().to_owned())
@@ -68,13 +70,13 @@ pub fn sampled(live: &mut Live) -> Sample {
 }
 
 /// A device's part of a sample.
-pub fn of<'a>(sample: &'a Sample, device: &Attached) -> &'a DeviceSample {
+pub fn of<'a>(sample: &'a Sample, device: &impl Named) -> &'a DeviceSample {
     let found = sample.devices.iter().find(|d| d.name == device.name());
     found.expect("is watched")
 }
 
 /// A sample once nothing is in flight on the device any more.
-pub fn settled_sample(live: &mut Live, device: &Attached) -> Sample {
+pub fn settled_sample(live: &mut Live, device: &impl Named) -> Sample {
     for _ in 0..50 {
         if of(&sampled(live), device).in_flight == 0 {
             // Counters of extents follow those of the device.
@@ -87,7 +89,7 @@ pub fn settled_sample(live: &mut Live, device: &Attached) -> Sample {
 }
 
 /// The device's counters once nothing is in flight any more.
-pub fn settled(live: &mut Live, device: &Attached) -> DeviceSample {
+pub fn settled(live: &mut Live, device: &impl Named) -> DeviceSample {
     of(&settled_sample(live, device), device).clone()
 }
 
@@ -98,7 +100,7 @@ pub fn json(older: &Sample, newer: &Sample) -> Value {
 }
 
 /// The device's part of such a line.
-pub fn json_of(line: &Value, device: &Attached) -> Value {
+pub fn json_of(line: &Value, device: &impl Named) -> Value {
     let devices = line["devices"].as_array().expect("a list");
     let found = devices.iter().find(|d| d["name"] == device.name());
     found.expect("is in the line").clone()

@@ -13,6 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 pub mod live;
+pub mod numbered;
 
 use rloop::device::LoopDevice;
 use rloop::device::control::{AttachOptions, Attached, attach};
@@ -102,6 +103,18 @@ pub fn fill_up(folder: &Path, name: &str) {
     }
 }
 
+/// A device that has a name.
+pub trait Named {
+    /// It, without `/dev/`.
+    fn name(&self) -> &str;
+}
+
+impl Named for Attached {
+    fn name(&self) -> &str {
+        self.name()
+    }
+}
+
 /// Attaches with these options.
 pub fn attached(path: &Path, options: &AttachOptions) -> Attached {
     attach(path, options).expect("attaches")
@@ -127,10 +140,38 @@ pub fn wait_until(mut done: impl FnMut() -> bool) -> bool {
 
 /// A filesystem of its own, in a file, on a loop device, mounted.
 pub struct MountedImage {
-    target: PathBuf,
-    mounted: bool,
-    device: Option<Attached>,
+    // In the order in which they have to go.
+    mount: Mounted,
+    device: Attached,
     _dir: ScratchDir,
+}
+
+/// A filesystem mounted on a folder until dropped.
+pub struct Mounted(PathBuf);
+
+impl Mounted {
+    /// Mounts `what`, of type `fs`, on a new folder `target`.
+    pub fn new(fs: &str, options: &str, what: &Path, target: &Path) -> Self {
+        std::fs::create_dir(target).expect("a mount point");
+        run(Command::new("mount")
+            .args(["-t", fs, "-o", options])
+            .args([what, target]));
+        Self(target.to_owned())
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmount = || Command::new("umount").arg(&self.0).status();
+        if !wait_until(|| unmount().is_ok_and(|status| status.success())) {
+            eprintln!("{} stays mounted", self.0.display());
+        }
+    }
 }
 
 /// What an image is to be like.
@@ -175,52 +216,32 @@ impl MountedImage {
         }
         let file = dir.sparse("filesystem.img", mib << 20);
         run(Command::new(mkfs).args(options.mkfs).arg(&file));
-        let target = dir.path().join("mounted");
-        std::fs::create_dir(&target).expect("a mount point");
         let direct = AttachOptions {
             direct_io: true,
             block_bytes: options.block_bytes,
             ..AttachOptions::default()
         };
         let device = attached(&file, &direct);
-        let mut image = Self {
-            target,
-            mounted: false,
-            device: Some(device),
-            _dir: dir,
-        };
         let mount = match options.mount {
             "" => "defaults",
             mount => mount,
         };
-        run(Command::new("mount")
-            .args(["-t", fs, "-o", mount])
-            .arg(image.device())
-            .arg(&image.target));
-        image.mounted = true;
-        Some(image)
+        let target = dir.path().join("mounted");
+        Some(Self {
+            mount: Mounted::new(fs, mount, device.path(), &target),
+            device,
+            _dir: dir,
+        })
     }
 
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
-        &self.target
+        self.mount.path()
     }
 
     /// The loop device that it is on.
     pub fn device(&self) -> &Path {
-        self.device.as_ref().expect("attached until dropped").path()
-    }
-}
-
-impl Drop for MountedImage {
-    fn drop(&mut self) {
-        if self.mounted {
-            let unmount = || Command::new("umount").arg(&self.target).status();
-            if !wait_until(|| unmount().is_ok_and(|status| status.success())) {
-                eprintln!("{} stays mounted", self.target.display());
-            }
-        }
-        drop(self.device.take());
+        self.device.path()
     }
 }
 
