@@ -10,8 +10,8 @@ const EXTENTS_PER_GIB: u64 = 1000;
 /// Requests of an interval from which on its split says something.
 const SPLIT_MIN: u64 = 100;
 
-/// All findings about a device, the worst first.
-pub(super) fn find(device: &DeviceFrame) -> Vec<Finding> {
+/// All findings about a device in an interval, the worst first.
+pub(super) fn find(device: &DeviceFrame, interval_ns: u64) -> Vec<Finding> {
     const CHECKS: [fn(&DeviceFrame) -> Option<Finding>; 8] = [
         errors,
         deleted,
@@ -19,13 +19,13 @@ pub(super) fn find(device: &DeviceFrame) -> Vec<Finding> {
         not_direct,
         misaligned,
         double_cached,
-        saturated,
         fragmented,
+        nested,
     ];
     let mut findings: Vec<Finding> = CHECKS
         .iter()
         .filter_map(|check| check(device))
-        .chain(nested(device))
+        .chain(saturated(device, interval_ns))
         .collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
@@ -155,14 +155,22 @@ fn double_cached(device: &DeviceFrame) -> Option<Finding> {
         "double-caching",
         Severity::Warning,
         what,
-        format!("losetup --direct-io=on /dev/{}", device.name),
+        // With direct I/O nothing more is added, but what is cached stays until it is thrown out.
+        if device.facts.claims_direct {
+            format!("dd if={} iflag=nocache count=0", device.backing.path)
+        } else {
+            format!("losetup --direct-io=on /dev/{}", device.name)
+        },
     )
 }
 
-fn saturated(device: &DeviceFrame) -> Option<Finding> {
+fn saturated(device: &DeviceFrame, interval_ns: u64) -> Option<Finding> {
     let split = &device.split;
     let total = split.queue_ns + split.worker_ns + split.filesystem_ns + split.disk_ns;
-    if split.requests < SPLIT_MIN || split.worker_ns * 2 <= total {
+    // One request at a time waits for the worker to wake up, not for another request: on average more
+    // than one has to be there.
+    if split.requests < SPLIT_MIN || split.worker_ns * 2 <= total || split.worker_ns <= interval_ns
+    {
         return None;
     }
     let what = format!(

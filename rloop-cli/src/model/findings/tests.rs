@@ -1,5 +1,11 @@
 use super::*;
 
+const INTERVAL_NS: u64 = 1000;
+
+fn find(device: &DeviceFrame) -> Vec<Finding> {
+    super::find(device, INTERVAL_NS)
+}
+
 fn ids(device: &DeviceFrame) -> Vec<&'static str> {
     find(device).iter().map(|finding| finding.id).collect()
 }
@@ -36,8 +42,8 @@ fn each_check_finds_its_fault() {
     device.ops[0].errors = 1;
     device.split = crate::sample::SplitSample {
         requests: 100,
-        worker_ns: 90,
-        disk_ns: 10,
+        worker_ns: 9 * INTERVAL_NS,
+        disk_ns: INTERVAL_NS,
         ..Default::default()
     };
     assert_eq!(
@@ -111,4 +117,30 @@ fn the_remedy_for_fragments_is_the_filesystems_own() {
         assert_eq!(ids(&device), ["fragmented"]);
         assert!(find(&device)[0].remedy.starts_with(tool));
     }
+}
+
+#[test]
+fn a_worker_that_one_request_waits_for_is_not_saturated() {
+    let mut device = DeviceFrame::default();
+    device.split.requests = 100;
+    device.split.worker_ns = INTERVAL_NS;
+    assert!(find(&device).is_empty(), "it is slow to wake up");
+    device.split.worker_ns += 1;
+    assert_eq!(ids(&device), ["worker-saturated"]);
+}
+
+#[test]
+fn what_is_cached_twice_goes_by_direct_io_and_then_out_of_the_cache() {
+    let mut device = DeviceFrame {
+        backing_cached_pages: Some(9000),
+        device_cached_pages: Some(9000),
+        ..DeviceFrame::default()
+    };
+    assert!(
+        find(&device)[0]
+            .remedy
+            .starts_with("losetup --direct-io=on")
+    );
+    device.facts.claims_direct = true;
+    assert!(find(&device)[0].remedy.starts_with("dd if="));
 }
