@@ -12,6 +12,7 @@ mod watched;
 use std::{
     collections::BTreeSet,
     os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -94,8 +95,10 @@ impl Live {
                 .iter()
                 .any(|watched| watched.device.name == *name)
             {
+                let path = Path::new("/dev").join(name);
                 return Err(SourceError(format!(
-                    "/dev/{name} is not an attached loop device; `losetup --list` shows those there are"
+                    "{} is not an attached loop device; `losetup --list` shows those there are",
+                    path.display()
                 )));
             }
         }
