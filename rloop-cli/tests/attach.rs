@@ -70,6 +70,32 @@ fn offset_and_two_devices_are_kept_apart() {
 }
 
 #[test]
+fn two_that_watch_do_not_disturb_each_other() {
+    if !root_or_skip() {
+        return;
+    }
+    let scratch = ScratchDir::new();
+    let device = attached(&scratch.sparse("both.img", 8 * MIB), &direct());
+    let mut first = watch(&[&device]);
+    read_blocks(device.path(), (0..11).map(|i| i * BLOCK as u64));
+    let mut second = watch(&[&device]);
+    write_blocks(device.path(), (0..101).map(|i| i * BLOCK as u64));
+    let count = |live: &mut Live| {
+        let sample = settled(live, &device);
+        let [read, write] = [Op::Read, Op::Write].map(|op| sample.ops[op.index()].submitted);
+        (read, write, sample.holes.fills)
+    };
+    assert_eq!(
+        (count(&mut first), count(&mut second)),
+        ((11, 101, 101), (0, 101, 101))
+    );
+    // The one that stays still counts.
+    drop(first);
+    read_blocks(device.path(), (0..7).map(|i| i * BLOCK as u64));
+    assert_eq!(count(&mut second), (7, 101, 101));
+}
+
+#[test]
 fn sixty_four_devices_are_kept_apart() {
     if !root_or_skip() {
         return;

@@ -2,7 +2,10 @@
 
 use std::{os::unix::fs::FileExt as _, path::Path};
 
-use rloop::{device::control::AttachOptions, sample::DeviceSample};
+use rloop::{
+    device::control::{AttachOptions, set_direct_io},
+    sample::DeviceSample,
+};
 
 mod support;
 
@@ -92,4 +95,48 @@ fn bypass_on_btrfs_is_what_this_kernel_really_does() {
         BYTES,
         "{bypass:?}"
     );
+}
+
+fn assert_mixed(fs: &str) {
+    if !root_or_skip() {
+        return;
+    }
+    const DIRECT: u64 = 61;
+    const BUFFERED: u64 = 39;
+    let Some(image) = MountedImage::new(fs, 400, &[]) else {
+        return;
+    };
+    let file = sparse(image.path(), "mixed.img", 16 * MIB);
+    write(&file, 0, 16 << 20);
+    let device = attached(&file, &direct());
+    let mut live = watch(&[&device]);
+    let before = settled_sample(&mut live, &device);
+    let blocks = |count: u64| (0..count).map(|i| i * 16 * BLOCK as u64);
+    write_blocks(device.path(), blocks(DIRECT));
+    read_blocks(device.path(), blocks(DIRECT));
+    set_direct_io(&open(device.path()), false).expect("switches");
+    write_blocks(device.path(), blocks(BUFFERED));
+    read_blocks(device.path(), blocks(BUFFERED));
+    let after = settled_sample(&mut live, &device);
+    let bypass = of(&after, &device).bypass;
+    let block = BLOCK as u64;
+    assert_completed_bytes(bypass.direct_read_bytes, DIRECT * block, block);
+    assert_completed_bytes(bypass.direct_write_bytes, DIRECT * block, block);
+    let buffered = (bypass.buffered_read_bytes, bypass.buffered_write_bytes);
+    assert_eq!(buffered, (BUFFERED * block, BUFFERED * block));
+    let part = json_of(&json(&before, &after), &device);
+    assert_eq!(part["mode"], "mixed");
+    // 61 in 100, less what the machine lost.
+    let ratio = part["bypass"]["ratio"].as_f64().expect("a number");
+    assert!((0.59..=0.61).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn a_mixed_workload_on_ext4_has_its_share() {
+    assert_mixed("ext4");
+}
+
+#[test]
+fn a_mixed_workload_on_xfs_has_its_share() {
+    assert_mixed("xfs");
 }

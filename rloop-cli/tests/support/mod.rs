@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub mod live;
 pub mod numbered;
+pub mod running;
 
 use rloop::device::LoopDevice;
 use rloop::device::control::{AttachOptions, Attached, attach};
