@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 
 use rloop::{
     device::control::AttachOptions,
-    sample::Sample,
+    sample::{Sample, State},
     source::{
         Source as _,
         live::{Live, LiveOptions},
@@ -60,13 +60,7 @@ fn offset_and_two_devices_are_kept_apart() {
             .sum::<u64>(),
         4 * MIB
     );
-    assert_eq!(
-        one.extent_counters
-            .iter()
-            .map(|extent| (extent.start_bytes, extent.reads))
-            .collect::<Vec<_>>(),
-        [(0, 13)]
-    );
+    assert_eq!(counted(&one, [0, MIB]), [(13, 0), (0, 0)]);
 }
 
 #[test]
@@ -170,8 +164,8 @@ fn a_device_attached_to_another_file_while_watched_shows_that_file_alone() {
     assert_eq!(old.ops[Op::Read.index()].submitted, 11);
     assert_eq!((old.holes.fills, new.holes.fills), (1, 0));
     assert_eq!(new.ops[Op::Write.index()].submitted, 0);
-    assert_eq!(touched(new), [(0, 13, 0)]);
-    assert_eq!(new.extents[0].len_bytes, 3 * MIB);
+    assert_eq!(counted(new, [0, 3 * MIB]), [(13, 0), (0, 0)]);
+    assert_eq!(shape(new)[0], (0, 3 * MIB, State::Written));
     // The interval between them has the new file's reads and none of the old one's.
     let part = json_of(&json(&first, &second), &device);
     assert_eq!(part["io"]["read"]["ops"], 13);

@@ -44,6 +44,13 @@ fn follows(
     settled(live, device)
 }
 
+/// (start, length) of the holes.
+fn holes(sample: &DeviceSample) -> Vec<(u64, u64)> {
+    let shape = shape(sample).into_iter();
+    let holes = shape.filter(|extent| extent.2 == State::Hole);
+    holes.map(|(start, len, _)| (start, len)).collect()
+}
+
 fn punch(file: &Path, start: u64, len: u64) {
     let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
     rustix::fs::fallocate(open(file), flags, start, len).expect("punches");
@@ -73,7 +80,7 @@ fn a_deleted_file_is_said_to_be_and_goes_on_being_counted() {
     assert_eq!(new.ops[Op::Read.index()].submitted, 2 * READS);
     assert_eq!(new.holes.fills, 7);
     assert_eq!(shape(old), shape(new));
-    assert_eq!(touched(new), [(0, 2 * READS, 0), (MIB, 0, 7)]);
+    assert_eq!(counted(new, [0, MIB]), [(2 * READS, 0), (0, 7)]);
     let part = json_of(&json(&before, &after), &device);
     assert!(findings(&part).contains(&"backing-deleted".to_owned()));
     let unavailable = part["unavailable"].as_array().expect("a list");
@@ -102,11 +109,11 @@ fn a_renamed_file_has_its_new_name_and_its_counters() {
     write(&scratch.sparse("old.img", 8 * MIB), 0, 4096);
     read_first(&device);
     write_blocks(device.path(), std::iter::once(2 * MIB));
-    let after = follows(&mut live, &device, |sample| sample.extents.len() == 4);
+    let after = follows(&mut live, &device, |sample| shape(sample).len() == 4);
     assert_eq!(Path::new(&after.backing.path), renamed);
     assert_eq!(after.backing.ino, before.backing.ino);
     assert!(!after.backing.deleted && after.unavailable.is_empty());
-    assert_eq!(touched(&after), [(0, 2 * READS, 0), (MIB, 0, 1)]);
+    assert_eq!(counted(&after, [0, MIB]), [(2 * READS, 0), (0, 1)]);
     assert_eq!(after.holes.fills, 1);
 }
 
@@ -131,7 +138,7 @@ fn a_grown_file_has_its_new_extents() {
     run(Command::new("losetup")
         .arg("--set-capacity")
         .arg(device.path()));
-    let after = follows(&mut live, &device, |sample| sample.extents.len() > 1);
+    let after = follows(&mut live, &device, |sample| shape(sample).len() > 1);
     let expected = [
         (0, 4 * MIB, State::Written),
         (4 * MIB, 4 * MIB, State::Hole),
@@ -144,8 +151,8 @@ fn a_grown_file_has_its_new_extents() {
     read_blocks(device.path(), (0..5).map(|i| 5 * MIB + i * BLOCK as u64));
     let after = settled(&mut live, &device);
     assert_eq!(
-        touched(&after),
-        [(0, READS, 0), (4 * MIB, 5, 0), (8 * MIB, 13, 0)]
+        counted(&after, [0, 4 * MIB, 8 * MIB]),
+        [(READS, 0), (5, 0), (13, 0)]
     );
     assert_nothing_vanished(&after);
 }
@@ -157,35 +164,26 @@ fn check_punches(folder: &Path) {
     let device = attached(&file, &direct());
     let mut live = watch(&[&device]);
     read_blocks(device.path(), (0..13).map(|i| 2 * MIB + i * BLOCK as u64));
-    let one = |sample: &DeviceSample| {
-        let holes = sample.extents.iter().filter(|e| e.state == State::Hole);
-        holes
-            .map(|e| (e.start_bytes, e.len_bytes))
-            .collect::<Vec<_>>()
-    };
     let before = at_rest(&mut live, &device);
-    assert_eq!(one(&before), []);
+    assert_eq!(holes(&before), []);
     // By somebody who does not ask the device.
     punch(&file, 2 * MIB, MIB);
-    let after = follows(&mut live, &device, |sample| !one(sample).is_empty());
-    assert_eq!(one(&after), [(2 * MIB, MIB)]);
+    let after = follows(&mut live, &device, |sample| !holes(sample).is_empty());
+    assert_eq!(holes(&after), [(2 * MIB, MIB)]);
     assert_eq!(after.holes.punches, 1);
     read_blocks(device.path(), (0..17).map(|i| 2 * MIB + i * BLOCK as u64));
     read_blocks(device.path(), (0..19).map(|i| 5 * MIB + i * BLOCK as u64));
     let after = settled(&mut live, &device);
-    let reads = |from: u64, to: u64| -> u64 {
-        let inside = after.extent_counters.iter();
-        let inside = inside.filter(|e| (from..to).contains(&e.start_bytes));
-        inside.map(|e| e.reads).sum()
-    };
-    // What was read before the punch stays where it was counted, what came after is the hole's.
-    assert_eq!(reads(2 * MIB, 3 * MIB), 17);
-    assert_eq!(reads(3 * MIB, 8 * MIB), 19);
-    assert_eq!(reads(0, 2 * MIB), 13);
+    // What was read before the punch is still there, what came after is where the hole is.
+    let stretches = [0, 2 * MIB, 3 * MIB];
+    let (old, new) = (counted(&before, stretches), counted(&after, stretches));
+    let grown: Vec<u64> = (0..3).map(|i| new[i].0 - old[i].0).collect();
+    assert_eq!(grown, [0, 17, 19]);
+    assert_eq!(old.map(|counts| counts.0).iter().sum::<u64>(), 13);
     assert_eq!(after.ops[Op::Read.index()].submitted, 13 + 17 + 19);
     // And filled again, it is no hole any more.
     write_blocks(device.path(), (0..256).map(|i| 2 * MIB + i * BLOCK as u64));
-    let filled = follows(&mut live, &device, |sample| one(sample).is_empty());
+    let filled = follows(&mut live, &device, |sample| holes(sample).is_empty());
     assert_eq!(filled.holes.fill_bytes, MIB);
     let writes: u64 = filled.extent_counters.iter().map(|e| e.writes).sum();
     assert_eq!(writes, 256);
@@ -225,12 +223,6 @@ fn a_file_punched_on_btrfs_has_a_hole() {
     write(&file, 0, 8 << 20);
     let device = attached(&file, &direct());
     let mut live = watch(&[&device]);
-    let holes = |sample: &DeviceSample| {
-        let holes = sample.extents.iter().filter(|e| e.state == State::Hole);
-        holes
-            .map(|e| (e.start_bytes, e.len_bytes))
-            .collect::<Vec<_>>()
-    };
     assert_eq!(holes(&at_rest(&mut live, &device)), []);
     punch(&file, 2 * MIB, MIB);
     open(&file).sync_all().expect("syncs");

@@ -137,21 +137,33 @@ pub fn submitted(before: &DeviceSample, after: &DeviceSample, op: Op) -> u64 {
     after.ops[op.index()].submitted - before.ops[op.index()].submitted
 }
 
-/// (start, reads, writes) of the extents that were touched since the device is watched.
-pub fn touched(sample: &DeviceSample) -> Vec<(u64, u64, u64)> {
-    let counters = sample.extent_counters.iter();
-    let counters = counters.map(|extent| (extent.start_bytes, extent.reads, extent.writes));
-    counters
-        .filter(|&(_, reads, writes)| reads + writes > 0)
-        .collect()
+/// (reads, writes) of the extents that start in each of the stretches that start here; the last one goes
+/// on to the end. Where else a filesystem cuts a file into extents is its own choice.
+pub fn counted<const STRETCHES: usize>(
+    sample: &DeviceSample,
+    starts: [u64; STRETCHES],
+) -> [(u64, u64); STRETCHES] {
+    let mut counted = [(0, 0); STRETCHES];
+    for extent in &sample.extent_counters {
+        let stretch = starts.partition_point(|&start| start <= extent.start_bytes);
+        let (reads, writes) = &mut counted[stretch - 1];
+        *reads += extent.reads;
+        *writes += extent.writes;
+    }
+    counted
 }
 
-/// (start, length, state) of the extents.
+/// (start, length, state) of the extents, neighbours of one state put together.
 pub fn shape(sample: &DeviceSample) -> Vec<(u64, u64, State)> {
-    let extents = sample.extents.iter();
-    extents
-        .map(|extent| (extent.start_bytes, extent.len_bytes, extent.state))
-        .collect()
+    let mut shape: Vec<(u64, u64, State)> = Vec::new();
+    for extent in sample.extents.iter() {
+        let (start, len, state) = (extent.start_bytes, extent.len_bytes, extent.state);
+        match shape.last_mut() {
+            Some(last) if last.2 == state => last.1 += len,
+            _ => shape.push((start, len, state)),
+        }
+    }
+    shape
 }
 
 /// Every request completed, seen or not.
