@@ -7,6 +7,7 @@ mod abi;
 pub mod backing;
 pub mod below;
 pub mod cache;
+pub mod cgroup;
 pub mod control;
 pub mod extents;
 pub mod list;

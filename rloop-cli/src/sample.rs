@@ -289,6 +289,16 @@ pub struct ExtentCounters {
     pub latency: Buckets,
 }
 
+/// A cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// The kernel's number for it.
+    pub id: u64,
+    /// Its path below the root of the cgroup filesystem; `None` if it was gone too soon, or if that
+    /// filesystem is not mounted.
+    pub path: Option<String>,
+}
+
 /// A process that submitted requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submitter {
@@ -296,8 +306,8 @@ pub struct Submitter {
     pub pid: u32,
     /// Its name.
     pub command: String,
-    /// Its cgroup's path or number.
-    pub cgroup: String,
+    /// Its cgroup.
+    pub cgroup: Cgroup,
     /// Requests.
     pub requests: u64,
     /// Bytes.

@@ -95,7 +95,7 @@ impl Drop for Cgroup {
 }
 
 #[test]
-fn the_cgroup_is_that_of_the_process() {
+fn the_cgroup_is_that_of_the_process_also_when_it_is_gone() {
     if !root_or_skip() {
         return;
     }
@@ -117,5 +117,10 @@ fn the_cgroup_is_that_of_the_process() {
     let who = submitter(&sample, pid);
     assert_eq!((who.command.as_str(), who.requests), ("dd", 61));
     let number = fs::metadata(&cgroup.0).expect("stat").ino();
-    assert_eq!(who.cgroup, number.to_string());
+    let name = cgroup.0.file_name().expect("a name").to_string_lossy();
+    let path = Some(format!("/{name}"));
+    assert_eq!((who.cgroup.id, &who.cgroup.path), (number, &path));
+    drop(cgroup);
+    let sample = settled(&mut live, &device);
+    assert_eq!(submitter(&sample, pid).cgroup.path, path);
 }

@@ -8,8 +8,6 @@ pub enum EventKind {
     Commit = 0,
     /// A request of a watched device completed with an error.
     Error = 1,
-    /// The mapping of a backing file changed (allocation, conversion, punch): its extents are stale.
-    Remapped = 2,
 }
 
 /// One event.

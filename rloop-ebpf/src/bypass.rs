@@ -8,9 +8,10 @@ use aya_ebpf::{
 use rloop_common::{Op, device::Bypass};
 
 use crate::{
-    below,
+    below, debug,
     kernel::{
-        FILE_INODE, ITER_COUNT, KIOCB_FILE, KIOCB_FLAGS, MAPPING_HOST, file_of, follow, peek,
+        FILE_INODE, INODE_INO, ITER_COUNT, KIOCB_FILE, KIOCB_FLAGS, MAPPING_HOST, file_of, follow,
+        peek,
     },
     maps::{READERS, add, block},
 };
@@ -43,15 +44,20 @@ pub fn dio_complete(ctx: BtfTracePointContext) -> i32 {
     let iocb: *const u8 = ctx.arg(0);
     // Only completions count: begin events repeat when the caller retries.
     let bytes: i64 = ctx.arg(2);
-    if bytes > 0
-        && let Some(bypass) = bypass(follow(follow(iocb, &KIOCB_FILE), &FILE_INODE))
-    {
+    if bytes <= 0 {
+        return 0;
+    }
+    let inode = follow(follow(iocb, &KIOCB_FILE), &FILE_INODE);
+    if let Some(bypass) = bypass(inode) {
         // SAFETY: map values live as long as the program runs.
         unsafe {
             // The loop driver does not set the flag; its own request tells.
             let write = match below::slot_of(iocb) {
                 Some(slot) => (*slot).op == Op::Write as u32,
-                None => peek::<i32>(iocb, &KIOCB_FLAGS) & IOCB_WRITE != 0,
+                None => {
+                    debug::foreign_direct_io(peek(inode, &INODE_INO), bytes as u64);
+                    peek::<i32>(iocb, &KIOCB_FLAGS) & IOCB_WRITE != 0
+                }
             };
             if write {
                 add(&raw mut (*bypass).direct_write_bytes, bytes as u64);

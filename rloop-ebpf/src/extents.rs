@@ -8,6 +8,7 @@ use rloop_common::{
     extent::{ExtentCell, MAX_EXTENTS, MAX_EXTENTS_PER_REQUEST, TableHead},
 };
 
+use crate::debug;
 use crate::maps::{CELLS, CURRENT, TABLES, add, bump};
 
 /// Steps of the binary search.
@@ -175,6 +176,7 @@ pub unsafe fn submitted(device: u32, block: *mut DeviceBlock, offset: u64, len: 
     if !walk(device, offset, len, 0, write) {
         // SAFETY: by the caller's promise.
         add(unsafe { &raw mut (*block).unattributed }, 1);
+        debug::extent_missed(device, offset, len);
     }
 }
 

@@ -9,6 +9,7 @@
 mod below;
 mod bypass;
 mod commit;
+mod debug;
 mod extents;
 mod hole;
 mod kernel;

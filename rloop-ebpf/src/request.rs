@@ -18,7 +18,7 @@ use rloop_common::{
 };
 
 use crate::{
-    below, extents,
+    below, debug, extents,
     kernel::{
         BIO_SIZE, REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS,
         RQ_SECTOR, RQ_START, RQ_TAG, RQF_FLUSH_SEQ, disk_number, load, watched,
@@ -95,17 +95,25 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
     // SAFETY: `request` is trusted by the caller's promise.
     let (flags, len): (u32, u32) =
         unsafe { (load(request, &RQ_CMD_FLAGS), load(request, &RQ_DATA_LEN)) };
-    let op = op_of(flags, len)? as u32;
+    let Some(op) = op_of(flags, len) else {
+        debug::unknown_operation(device, flags);
+        return None;
+    };
+    let op = op as u32;
     let block = block(device)?;
     let counters = counters(block, op)?;
     // SAFETY: map values live as long as the program runs, and only the tag's owner writes its slot.
     unsafe {
         add(&raw mut (*counters).submitted, 1);
-        let slot = slot_of(device, request)?;
+        let Some(slot) = slot_of(device, request) else {
+            debug::unknown_tag(device, op);
+            return None;
+        };
         if (*slot).request != 0
             && let Some(open) = self::counters(block, (*slot).op)
         {
             add(&raw mut (*open).lost, 1);
+            debug::slot_reused(device, (*slot).op, (*slot).offset_bytes);
         }
         slot.write(Slot {
             request: request as u64,
@@ -209,6 +217,7 @@ unsafe fn completed(device: u32, request: *const u8, error: u8) -> Option<()> {
     unsafe {
         let slot = slot_of(device, request)?;
         if (*slot).request != request as u64 {
+            debug::unknown_request(device, (*slot).op);
             return None;
         }
         let block = block(device)?;

@@ -64,6 +64,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
 
+    /// Write what the probes could not count, and why, to standard error; of the dashboard, to
+    /// $XDG_STATE_HOME/rloop/top.log
+    #[arg(long, conflicts_with = "replay")]
+    pub(super) debug: bool,
+
     /// Draw with ASCII characters only
     #[arg(long)]
     pub(super) ascii: bool,

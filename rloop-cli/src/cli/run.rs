@@ -12,7 +12,7 @@ use crate::demo::Demo;
 use crate::model::{Frame, derive};
 use crate::record::{RecordError, Recorder};
 use crate::sample::Sample;
-use crate::source::live::{Live, LiveOptions};
+use crate::source::live::{DebugLog, Live, LiveOptions};
 use crate::source::replay::Replay;
 use crate::source::{Source, SourceError};
 
@@ -84,7 +84,7 @@ impl Collector {
             Some(file) => Input::Replay(Replay::open(file)?),
             None => {
                 demo = start_demo(args)?;
-                Input::Live(Box::new(live(args, demo.as_ref())?))
+                Input::Live(Box::new(live(args, demo.as_ref(), output)?))
             }
         };
         let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
@@ -164,7 +164,7 @@ fn start_demo(args: &Args) -> Result<Option<Demo>, Stop> {
     }
 }
 
-fn live(args: &Args, demo: Option<&Demo>) -> Result<Live, Stop> {
+fn live(args: &Args, demo: Option<&Demo>, output: Output) -> Result<Live, Stop> {
     capability::check_watch().map_err(offer_recording)?;
     let devices = match demo {
         Some(demo) => vec![demo.device_name().to_owned()],
@@ -174,7 +174,21 @@ fn live(args: &Args, demo: Option<&Demo>) -> Result<Live, Stop> {
         devices,
         ..LiveOptions::default()
     };
-    Ok(Live::new(options)?)
+    if !args.debug {
+        return Ok(Live::new(options)?);
+    }
+    Ok(Live::with_debug(options, debug_log(output)?)?)
+}
+
+/// Where the probes' own messages go: the dashboard's screen must not be torn by them.
+fn debug_log(output: Output) -> Result<DebugLog, Stop> {
+    if output != Output::Dashboard {
+        return Ok(DebugLog::Stderr);
+    }
+    let (log, path) = DebugLog::in_state_folder()
+        .map_err(|error| Stop::Failed(format!("could not open the log of --debug: {error}")))?;
+    say(&format!("the probes' messages go to {}", path.display()));
+    Ok(log)
 }
 
 /// What cannot be watched here can be looked at.

@@ -42,6 +42,11 @@ impl Mounts {
         self.0.iter().find(|mount| mount.id == id)
     }
 
+    /// The first mount of a filesystem of this type.
+    pub fn by_fs(&self, fs: &str) -> Option<&Mount> {
+        self.0.iter().find(|mount| mount.fs == fs)
+    }
+
     /// A mount of the filesystem that files with this `st_dev` are on.
     pub fn by_st_dev(&self, dev: DeviceNumber) -> Option<&Mount> {
         self.0.iter().find(|mount| mount.dev == dev).or_else(|| {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     model::{DeviceFrame, ExtentFrame, Finding, Frame, Latency, Mode, OpFrame},
-    sample::{Kind, Lost, State, Unavailable},
+    sample::{self, Kind, Lost, State, Unavailable},
 };
 
 #[derive(Serialize)]
@@ -47,6 +47,7 @@ struct Device<'a> {
     cached_pages: Option<u64>,
     holes: Holes,
     recalls: u64,
+    submitters: Vec<Submitter<'a>>,
     extents: Vec<Extent>,
     findings: &'a [Finding],
     unavailable: &'a [Unavailable],
@@ -108,6 +109,21 @@ struct Holes {
     commit_p50_ns: Option<u64>,
     commit_p99_ns: Option<u64>,
     commit_max_ns: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Submitter<'a> {
+    pid: u32,
+    command: &'a str,
+    cgroup: Cgroup<'a>,
+    ops: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Cgroup<'a> {
+    id: u64,
+    path: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -203,6 +219,7 @@ fn device(device: &DeviceFrame) -> Device<'_> {
         },
         // Only a device that holds leases has any.
         recalls: 0,
+        submitters: device.submitters.iter().map(submitter).collect(),
         extents: device.touched.iter().map(extent).collect(),
         findings: &device.findings,
         unavailable: &device.unavailable,
@@ -228,6 +245,19 @@ fn counts(op: &OpFrame) -> Counts {
         p99_ns,
         p999_ns,
         max_ns,
+    }
+}
+
+fn submitter(who: &sample::Submitter) -> Submitter<'_> {
+    Submitter {
+        pid: who.pid,
+        command: &who.command,
+        cgroup: Cgroup {
+            id: who.cgroup.id,
+            path: who.cgroup.path.as_deref(),
+        },
+        ops: who.requests,
+        bytes: who.bytes,
     }
 }
 

@@ -198,7 +198,7 @@ fn submitters(old: &[Submitter], new: &[Submitter]) -> Vec<Submitter> {
         .map(|new| {
             let before = old
                 .iter()
-                .find(|old| old.pid == new.pid && old.cgroup == new.cgroup);
+                .find(|old| old.pid == new.pid && old.cgroup.id == new.cgroup.id);
             let (requests, bytes) = before.map_or((0, 0), |old| (old.requests, old.bytes));
             Submitter {
                 requests: new.requests.saturating_sub(requests),

@@ -2,11 +2,13 @@
 
 mod cost;
 mod counters;
+mod debug;
 mod extents;
 mod fields;
 mod mapped;
 mod maps;
 mod probes;
+mod submitters;
 mod watched;
 
 use std::{
@@ -20,14 +22,18 @@ use aya::Ebpf;
 use rloop_common::event::EventKind;
 use rustix::time::{ClockId, clock_gettime};
 
+pub use self::debug::DebugLog;
 use self::{
     cost::Cost,
+    debug::Messages,
     maps::Maps,
+    submitters::Submitters,
     watched::{Watched, file_key},
 };
 use crate::{
+    capability,
     device::{self, LoopDevice, mounts::Mounts},
-    sample::{DeviceSample, Lost, Sample, Submitter, Unavailable},
+    sample::{DeviceSample, Lost, Sample, Unavailable},
     source::{Source, SourceError},
 };
 
@@ -50,8 +56,11 @@ pub struct Live {
     _ebpf: Ebpf,
     maps: Maps,
     cost: Cost,
+    /// What the probes say of themselves, if it is wanted.
+    messages: Option<Messages>,
     cpus: usize,
     names: Vec<String>,
+    submitters: Submitters,
     watched: Vec<Watched>,
     unavailable: Vec<Unavailable>,
     /// Losses of devices that are gone.
@@ -61,6 +70,15 @@ pub struct Live {
 impl Live {
     /// Loads the probes and watches the devices there are.
     pub fn new(options: LiveOptions) -> Result<Self, SourceError> {
+        Self::start(options, None)
+    }
+
+    /// As [`new`](Self::new); the probes tell `log` what they could not count, and why.
+    pub fn with_debug(options: LiveOptions, log: DebugLog) -> Result<Self, SourceError> {
+        Self::start(options, Some(log))
+    }
+
+    fn start(options: LiveOptions, log: Option<DebugLog>) -> Result<Self, SourceError> {
         let names = options
             .devices
             .iter()
@@ -68,8 +86,10 @@ impl Live {
             .collect();
         let probes::Probes {
             mut ebpf,
-            unavailable,
-        } = probes::load(options.ring_bytes)?;
+            mut unavailable,
+        } = probes::load(options.ring_bytes, log.is_some())?;
+        unavailable.extend(capability::limits());
+        let messages = log.map(|log| Messages::take(&mut ebpf, log)).transpose()?;
         let maps = Maps::take(&mut ebpf)?;
         let programs = ebpf
             .programs()
@@ -78,12 +98,16 @@ impl Live {
         let cpus = aya::util::nr_cpus().map_err(|(what, error)| {
             SourceError(format!("cannot count the processors: {what}: {error}"))
         })?;
+        let mounts = Mounts::read()
+            .map_err(|error| SourceError(format!("cannot read the mounts: {error}")))?;
         let mut live = Self {
             _ebpf: ebpf,
             maps,
             cost: Cost::watch(programs),
+            messages,
             cpus,
             names,
+            submitters: Submitters::new(&mounts),
             watched: Vec::new(),
             unavailable,
             lost_before: Lost::default(),
@@ -154,6 +178,9 @@ impl Live {
                 });
                 break;
             };
+            if let Some(messages) = &self.messages {
+                messages.name(slot, &device.name);
+            }
             self.watched.push(Watched::start(
                 device.clone(),
                 slot,
@@ -198,35 +225,6 @@ impl Live {
             }
         }
     }
-
-    fn add_submitters(&self, samples: &mut [DeviceSample]) {
-        for (who, work) in self.maps.submitters() {
-            let Some(place) = self
-                .watched
-                .iter()
-                .position(|watched| watched.slot == who.device)
-            else {
-                continue;
-            };
-            let end = work
-                .command
-                .iter()
-                .position(|&byte| byte == 0)
-                .unwrap_or(work.command.len());
-            samples[place].submitters.push(Submitter {
-                pid: who.process,
-                command: String::from_utf8_lossy(&work.command[..end]).into_owned(),
-                cgroup: who.cgroup.to_string(),
-                requests: work.requests,
-                bytes: work.bytes,
-            });
-        }
-        for sample in samples {
-            sample
-                .submitters
-                .sort_by_key(|submitter| (std::cmp::Reverse(submitter.bytes), submitter.pid));
-        }
-    }
 }
 
 impl Source for Live {
@@ -234,6 +232,9 @@ impl Source for Live {
         let devices = self.list()?;
         self.follow(&devices)?;
         self.drain_events();
+        if let Some(messages) = &mut self.messages {
+            messages.write();
+        }
         let mounts = Mounts::read()
             .map_err(|error| SourceError(format!("cannot read the mounts: {error}")))?;
         let mut samples: Vec<DeviceSample> = self
@@ -241,7 +242,8 @@ impl Source for Live {
             .iter_mut()
             .map(|watched| watched.sample(&mounts, &devices, &mut self.maps))
             .collect();
-        self.add_submitters(&mut samples);
+        let slots: Vec<u32> = self.watched.iter().map(|watched| watched.slot).collect();
+        self.submitters.add(&self.maps, &slots, &mut samples);
         let mut lost = self.lost_before;
         self.watched
             .iter()

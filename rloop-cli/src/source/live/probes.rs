@@ -7,7 +7,10 @@ use aya::{
     programs::{BtfTracePoint, ProgramError, RawTracePoint},
 };
 
-use super::fields::{self, MODULES};
+use super::{
+    debug,
+    fields::{self, MODULES},
+};
 use crate::{btf::Btf, sample::Unavailable, source::SourceError};
 
 /// The compiled probes; `cargo xtask bpf` makes them from `rloop-ebpf/`.
@@ -169,8 +172,8 @@ pub(super) struct Probes {
 }
 
 /// Loads and attaches all families this kernel can carry. Rare events go through a ring of
-/// `ring_bytes`, if that is given.
-pub(super) fn load(ring_bytes: Option<u32>) -> Result<Probes, SourceError> {
+/// `ring_bytes`, if that is given; with `talk`, the probes say what they cannot count.
+pub(super) fn load(ring_bytes: Option<u32>, talk: bool) -> Result<Probes, SourceError> {
     let btf = Btf::read(&MODULES).map_err(|error| {
         SourceError(format!(
             "cannot read the kernel's types from /sys/kernel/btf/vmlinux: {error}; a kernel with CONFIG_DEBUG_INFO_BTF=y is needed"
@@ -191,6 +194,14 @@ pub(super) fn load(ring_bytes: Option<u32>) -> Result<Probes, SourceError> {
     if let Some(bytes) = ring_bytes {
         loader.map_max_entries("EVENTS", bytes);
     }
+    let (level, message_bytes) = if talk {
+        (aya_log::Level::Trace as u8, debug::RING_BYTES)
+    } else {
+        (0, debug::RING_UNUSED_BYTES)
+    };
+    loader
+        .override_global(debug::LEVEL, &level, true)
+        .map_max_entries(debug::RING, message_bytes);
     let mut ebpf = loader
         .load(OBJECT)
         .map_err(|error| SourceError(refusal("cannot load the probes", &error)))?;
