@@ -73,6 +73,13 @@ impl History {
         self.back.unwrap_or(0)
     }
 
+    /// How long before the newest frame the one under the cursor was, nanoseconds.
+    pub fn back_ns(&self) -> u64 {
+        let newest = self.frames.back().map_or(0, |frame| frame.wall_ns);
+        let current = self.current().map_or(newest, |frame| frame.wall_ns);
+        newest.saturating_sub(current)
+    }
+
     /// Stands still on the current frame, or follows the newest again.
     pub fn toggle_pause(&mut self) {
         self.back = if self.is_live() { Some(0) } else { None };

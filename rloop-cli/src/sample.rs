@@ -1,6 +1,6 @@
 //! Raw counters at one instant. All counters only grow while a device keeps its `instance`.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use rloop_common::op::OPS;
 use serde::{Deserialize, Serialize};
@@ -297,6 +297,15 @@ pub struct Cgroup {
     /// Its path below the root of the cgroup filesystem; `None` if it was gone too soon, or if that
     /// filesystem is not mounted.
     pub path: Option<String>,
+}
+
+impl fmt::Display for Cgroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => f.write_str(path),
+            None => write!(f, "cgroup {}", self.id),
+        }
+    }
 }
 
 /// A process that submitted requests.

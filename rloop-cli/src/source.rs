@@ -2,6 +2,7 @@
 
 pub mod live;
 pub mod replay;
+pub mod synthetic;
 
 use crate::sample::Sample;
 

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod bindings;
+pub mod order;
 pub mod term;
 pub mod theme;
 pub mod units;
@@ -28,7 +29,7 @@ use self::{
     app::App,
     bindings::{Action, action},
     term::Term,
-    theme::Theme,
+    theme::{Theme, ThemeName},
 };
 use crate::model::Frame;
 
@@ -53,6 +54,8 @@ pub struct TuiOptions {
     pub ascii: bool,
     /// Colours: always, never, or what the environment says.
     pub color: Option<bool>,
+    /// The set of colours, or what the environment says.
+    pub theme: Option<ThemeName>,
 }
 
 /// How the dashboard ended.
@@ -69,7 +72,10 @@ pub async fn run(
     mut frames: mpsc::Receiver<FrameMessage>,
     options: TuiOptions,
 ) -> io::Result<Exit> {
-    let mut app = App::new(Theme::detect(options.color, options.ascii), options.replay);
+    let mut app = App::new(
+        Theme::detect(options.theme, options.color, options.ascii),
+        options.replay,
+    );
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::tui::theme::ThemeName;
+
 /// The shortest interval, seconds: below it, looking costs more than what is looked at.
 const SHORTEST_SECONDS: f64 = 0.1;
 
@@ -76,6 +78,11 @@ pub(super) struct Args {
     /// When to use colour; NO_COLOR in the environment means never
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(super) color: ColorWhen,
+
+    /// Colours: `dark` and `light` are for such backgrounds and for eyes of every kind, `mono` has
+    /// none; without it, what the terminal tells (COLORFGBG), else dark
+    #[arg(long, value_name = "NAME", value_enum)]
+    pub(super) theme: Option<ThemeName>,
 
     /// Print the manual page
     #[arg(long, hide = true, exclusive = true)]

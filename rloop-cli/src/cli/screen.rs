@@ -18,6 +18,7 @@ pub(super) async fn show(collector: Collector, args: &Args) -> Result<(), Stop> 
     let options = TuiOptions {
         replay: collector.is_replay(),
         ascii: args.ascii,
+        theme: args.theme,
         color: match args.color {
             ColorWhen::Auto => None,
             ColorWhen::Always => Some(true),

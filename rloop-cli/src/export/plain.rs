@@ -32,12 +32,23 @@ fn columns(cells: [&str; 10]) -> String {
     )
 }
 
-/// One line for each device, and one for each finding about it.
+/// One line for each device, one for who submitted most to it, and one for each finding about it.
 pub fn lines(frame: &Frame) -> String {
     let mut text = String::new();
     for device in &frame.devices {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", line(device, frame.interval_ns));
+        if let Some(who) = device.submitters.first() {
+            let rest = match device.submitters.len() - 1 {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            let _ = writeln!(
+                text,
+                "  by {}[{}] in {}{rest}",
+                who.command, who.pid, who.cgroup
+            );
+        }
         for finding in &device.findings {
             let _ = writeln!(text, "  ! {}: {}", finding.id, finding.what);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{bindings::Action, theme::Theme, widget::extent_strip::Strip};
+use super::{bindings::Action, order::Order, theme::Theme, widget::extent_strip::Strip};
 use crate::{
     history::History,
     model::{DeviceFrame, Frame},
@@ -95,6 +95,10 @@ pub struct App {
     pub ended: Option<String>,
     /// The selected row of the table of extents.
     pub row: usize,
+    /// Lines of the findings above the screen.
+    pub scrolled: u16,
+    /// The order of the extents' rows.
+    pub order: Order,
     /// Draws files.
     pub strip: Strip,
     /// Name of the selected device.
@@ -116,6 +120,8 @@ impl App {
             replay,
             ended: None,
             row: 0,
+            scrolled: 0,
+            order: Order::default(),
             strip: Strip::default(),
             selected: None,
         }
@@ -139,6 +145,7 @@ impl App {
                 self.view = View::ALL[place.rem_euclid(View::ALL.len() as isize) as usize];
             }
             Action::Move(by) if self.view == View::Extents => self.scroll(by),
+            Action::Move(by) if self.view == View::Findings => self.scroll_findings(by),
             Action::Move(by) | Action::Device(by) => self.select(by),
             Action::Open => self.view = View::Extents,
             Action::Sort => {
@@ -154,6 +161,7 @@ impl App {
             Action::Step(frames) => self.history.step(frames),
             Action::Live => self.history.go_live(),
             Action::Theme => self.theme = self.theme.next(),
+            Action::Depth => self.theme = self.theme.next_depth(),
         }
     }
 
@@ -162,6 +170,18 @@ impl App {
         let device = frame.as_ref().and_then(|frame| self.device(frame));
         let last = device.map_or(0, |device| device.touched.len().saturating_sub(1));
         self.row = self.row.min(last).saturating_add_signed(by).min(last);
+    }
+
+    fn scroll_findings(&mut self, by: isize) {
+        let frame = self.history.current();
+        let findings = |frame: &Arc<Frame>| {
+            let devices = self.devices(frame);
+            devices.iter().map(|device| device.findings.len()).sum()
+        };
+        // A finding has four lines and may be wrapped; the last one stays in sight.
+        let last = 4 * frame.map_or(0, findings).saturating_sub(1);
+        let scrolled = usize::from(self.scrolled).saturating_add_signed(by);
+        self.scrolled = scrolled.min(last).min(usize::from(u16::MAX)) as u16;
     }
 
     fn select(&mut self, by: isize) {

@@ -37,8 +37,10 @@ pub enum Action {
     Step(isize),
     /// Go back to now.
     Live,
-    /// Another palette.
+    /// Other colours.
     Theme,
+    /// More or fewer colours.
+    Depth,
 }
 
 /// One key.
@@ -46,6 +48,8 @@ pub enum Action {
 pub struct Binding {
     /// The key.
     pub key: KeyCode,
+    /// Together with Ctrl.
+    pub ctrl: bool,
     /// As shown.
     pub label: &'static str,
     /// What it does.
@@ -56,216 +60,99 @@ pub struct Binding {
     pub footer: bool,
 }
 
-const fn key(
-    key: KeyCode,
-    label: &'static str,
-    action: Action,
-    help: &'static str,
-    footer: bool,
-) -> Binding {
+const fn key(key: KeyCode, label: &'static str, action: Action, help: &'static str) -> Binding {
     Binding {
         key,
+        ctrl: false,
         label,
         action,
         help,
-        footer,
+        footer: false,
     }
 }
 
+const fn letter(letter: char, label: &'static str, action: Action, help: &'static str) -> Binding {
+    key(KeyCode::Char(letter), label, action, help)
+}
+
+impl Binding {
+    const fn in_footer(self) -> Self {
+        Self {
+            footer: true,
+            ..self
+        }
+    }
+
+    const fn with_ctrl(self) -> Self {
+        Self { ctrl: true, ..self }
+    }
+}
+
+const VIEWS: &str = "view by number";
+const ROWS: &str = "row down, up";
+const PAGES: &str = "ten rows down, up";
+const ENDS: &str = "first, last row";
+const DEVICES: &str = "device before, next";
+const STEPS: &str = "interval back, forth";
+const LEAPS: &str = "ten back, forth";
+
 /// All keys.
 pub const BINDINGS: &[Binding] = &[
-    key(KeyCode::Char('q'), "q", Action::Quit, "quit", true),
-    key(KeyCode::Char('?'), "?", Action::Help, "help", true),
-    key(
-        KeyCode::Esc,
-        "Esc",
-        Action::Close,
-        "close help, drop the filter",
-        false,
-    ),
-    key(KeyCode::Tab, "Tab", Action::Turn(1), "next view", true),
+    letter('q', "q", Action::Quit, "quit").in_footer(),
+    letter('?', "?", Action::Help, "help").in_footer(),
+    key(KeyCode::Tab, "Tab", Action::Turn(1), "next view").in_footer(),
     key(
         KeyCode::BackTab,
         "Shift-Tab",
         Action::Turn(-1),
         "view before",
-        false,
     ),
-    key(
-        KeyCode::Char('1'),
-        "1",
-        Action::View(0),
-        "view by number",
-        false,
-    ),
-    key(
-        KeyCode::Char('2'),
-        "2",
-        Action::View(1),
-        "view by number",
-        false,
-    ),
-    key(
-        KeyCode::Char('3'),
-        "3",
-        Action::View(2),
-        "view by number",
-        false,
-    ),
-    key(
-        KeyCode::Char('4'),
-        "4",
-        Action::View(3),
-        "view by number",
-        false,
-    ),
-    key(
-        KeyCode::Char('5'),
-        "5",
-        Action::View(4),
-        "view by number",
-        false,
-    ),
-    key(
-        KeyCode::Char('6'),
-        "6",
-        Action::View(5),
-        "view by number",
-        false,
-    ),
-    key(
-        KeyCode::Down,
-        "Down",
-        Action::Move(1),
-        "next row, row before",
-        false,
-    ),
-    key(
-        KeyCode::Char('j'),
-        "j",
-        Action::Move(1),
-        "next row, row before",
-        false,
-    ),
-    key(
-        KeyCode::Up,
-        "Up",
-        Action::Move(-1),
-        "next row, row before",
-        false,
-    ),
-    key(
-        KeyCode::Char('k'),
-        "k",
-        Action::Move(-1),
-        "next row, row before",
-        false,
-    ),
-    key(
-        KeyCode::PageDown,
-        "PgDn",
-        Action::Move(10),
-        "ten rows on, ten back",
-        false,
-    ),
-    key(
-        KeyCode::PageUp,
-        "PgUp",
-        Action::Move(-10),
-        "ten rows on, ten back",
-        false,
-    ),
-    key(
-        KeyCode::Char('g'),
-        "g",
-        Action::Move(isize::MIN),
-        "first, last row",
-        false,
-    ),
-    key(
-        KeyCode::Char('G'),
-        "G",
-        Action::Move(isize::MAX),
-        "first, last row",
-        false,
-    ),
-    key(
-        KeyCode::Left,
-        "Left",
-        Action::Device(-1),
-        "device before, next device",
-        false,
-    ),
-    key(
-        KeyCode::Char('h'),
-        "h",
-        Action::Device(-1),
-        "device before, next device",
-        false,
-    ),
-    key(
-        KeyCode::Right,
-        "Right",
-        Action::Device(1),
-        "device before, next device",
-        false,
-    ),
-    key(
-        KeyCode::Char('l'),
-        "l",
-        Action::Device(1),
-        "device before, next device",
-        false,
-    ),
+    letter('1', "1", Action::View(0), VIEWS),
+    letter('2', "2", Action::View(1), VIEWS),
+    letter('3', "3", Action::View(2), VIEWS),
+    letter('4', "4", Action::View(3), VIEWS),
+    letter('5', "5", Action::View(4), VIEWS),
+    letter('6', "6", Action::View(5), VIEWS),
+    key(KeyCode::Down, "Down", Action::Move(1), ROWS),
+    letter('j', "j", Action::Move(1), ROWS),
+    key(KeyCode::Up, "Up", Action::Move(-1), ROWS),
+    letter('k', "k", Action::Move(-1), ROWS),
+    key(KeyCode::PageDown, "PgDn", Action::Move(10), PAGES),
+    key(KeyCode::PageUp, "PgUp", Action::Move(-10), PAGES),
+    letter('g', "g", Action::Move(isize::MIN), ENDS),
+    letter('G', "G", Action::Move(isize::MAX), ENDS),
+    key(KeyCode::Left, "Left", Action::Device(-1), DEVICES),
+    letter('h', "h", Action::Device(-1), DEVICES),
+    key(KeyCode::Right, "Right", Action::Device(1), DEVICES),
+    letter('l', "l", Action::Device(1), DEVICES),
     key(
         KeyCode::Enter,
         "Enter",
         Action::Open,
-        "the selected device's extents",
-        false,
+        "extents of the device",
     ),
-    key(KeyCode::Char('s'), "s", Action::Sort, "sort", true),
-    key(
-        KeyCode::Char('r'),
-        "r",
-        Action::Reverse,
-        "reverse the order",
-        false,
-    ),
-    key(KeyCode::Char('/'), "/", Action::Filter, "filter", true),
-    key(KeyCode::Char(' '), "Space", Action::Pause, "pause", true),
-    key(KeyCode::Char('['), "[", Action::Step(-1), "back", false),
-    key(KeyCode::Char(']'), "]", Action::Step(1), "forth", false),
-    key(
-        KeyCode::Char('{'),
-        "{",
-        Action::Step(-10),
-        "ten back",
-        false,
-    ),
-    key(
-        KeyCode::Char('}'),
-        "}",
-        Action::Step(10),
-        "ten forth",
-        false,
-    ),
-    key(KeyCode::Char('.'), ".", Action::Live, "now", true),
-    key(KeyCode::Char('t'), "t", Action::Theme, "colours", false),
+    letter('s', "s", Action::Sort, "sort").in_footer(),
+    letter('r', "r", Action::Reverse, "reverse the order"),
+    letter('/', "/", Action::Filter, "filter").in_footer(),
+    key(KeyCode::Esc, "Esc", Action::Close, "close, drop filter"),
+    letter(' ', "Space", Action::Pause, "pause").in_footer(),
+    letter('[', "[", Action::Step(-1), STEPS),
+    letter(']', "]", Action::Step(1), STEPS),
+    letter('{', "{", Action::Step(-10), LEAPS),
+    letter('}', "}", Action::Step(10), LEAPS),
+    letter('.', ".", Action::Live, "now").in_footer(),
+    letter('t', "t", Action::Theme, "theme"),
+    letter('T', "T", Action::Depth, "more or fewer colours"),
+    letter('z', "Ctrl-Z", Action::Suspend, "back to the shell").with_ctrl(),
+    letter('c', "Ctrl-C", Action::Interrupt, "stop").with_ctrl(),
 ];
 
 /// What a key does.
 pub fn action(event: KeyEvent) -> Option<Action> {
-    if event.modifiers.contains(KeyModifiers::CONTROL) {
-        return match event.code {
-            KeyCode::Char('c') => Some(Action::Interrupt),
-            KeyCode::Char('z') => Some(Action::Suspend),
-            _ => None,
-        };
-    }
+    let ctrl = event.modifiers.contains(KeyModifiers::CONTROL);
     BINDINGS
         .iter()
-        .find(|binding| binding.key == event.code)
+        .find(|binding| binding.key == event.code && binding.ctrl == ctrl)
         .map(|binding| binding.action)
 }
 
@@ -276,13 +163,23 @@ mod tests {
     #[test]
     fn no_key_has_two_meanings() {
         for (i, one) in BINDINGS.iter().enumerate() {
+            let same = |other: &Binding| (other.key, other.ctrl) == (one.key, one.ctrl);
             assert!(
                 BINDINGS[i + 1..]
                     .iter()
-                    .all(|other| other.key != one.key && other.label != one.label),
+                    .all(|other| !same(other) && other.label != one.label),
                 "{}",
                 one.label
             );
         }
+    }
+
+    #[test]
+    fn with_ctrl_a_letter_is_another_key() {
+        let press = |modifiers| action(KeyEvent::new(KeyCode::Char('c'), modifiers));
+        assert_eq!(press(KeyModifiers::CONTROL), Some(Action::Interrupt));
+        assert_eq!(press(KeyModifiers::NONE), None);
+        let q = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::CONTROL);
+        assert_eq!(action(q), None);
     }
 }

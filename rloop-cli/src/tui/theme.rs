@@ -1,8 +1,45 @@
 //! Colours and glyphs. No other file names one.
 
+mod palette;
+
 use ratatui::style::{Color, Modifier, Style};
 
+use self::palette::{DARK, LIGHT, Palette, STEPS, Tone};
 use crate::sample::State;
+
+/// A set of colours, as the command line names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ThemeName {
+    /// For a dark background.
+    #[default]
+    Dark,
+    /// For a light background.
+    Light,
+    /// No colours: bold and reverse only.
+    Mono,
+}
+
+impl ThemeName {
+    /// All of them, in the order in which the key goes through them.
+    pub const ALL: [Self; 3] = [Self::Dark, Self::Light, Self::Mono];
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dark => "dark",
+            Self::Light => "light",
+            Self::Mono => "mono",
+        }
+    }
+
+    fn palette(self) -> Option<&'static Palette> {
+        match self {
+            Self::Dark => Some(&DARK),
+            Self::Light => Some(&LIGHT),
+            Self::Mono => None,
+        }
+    }
+}
 
 /// How many colours the terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,86 +54,112 @@ pub enum Depth {
     True,
 }
 
-/// Cividis, from fast to slow: its order survives colour blindness and grey scale.
-const RAMP_TRUE: [Color; 6] = [
-    Color::Rgb(0x1c, 0x3f, 0x70),
-    Color::Rgb(0x4a, 0x5b, 0x70),
-    Color::Rgb(0x78, 0x77, 0x77),
-    Color::Rgb(0xa5, 0x94, 0x70),
-    Color::Rgb(0xd3, 0xb6, 0x5a),
-    Color::Rgb(0xfd, 0xe7, 0x37),
-];
-const RAMP_INDEXED: [Color; 6] = [
-    Color::Indexed(24),
-    Color::Indexed(60),
-    Color::Indexed(102),
-    Color::Indexed(144),
-    Color::Indexed(179),
-    Color::Indexed(227),
-];
-const RAMP_SIXTEEN: [Color; 6] = [
-    Color::Blue,
-    Color::Blue,
-    Color::Cyan,
-    Color::Cyan,
-    Color::Yellow,
-    Color::LightYellow,
-];
+impl Depth {
+    /// What the environment says the terminal can do. `wanted` overrules it.
+    fn detect(wanted: Option<bool>) -> Self {
+        match wanted {
+            Some(false) => Self::Mono,
+            None if anstyle_query::no_color() || !anstyle_query::term_supports_color() => {
+                Self::Mono
+            }
+            _ if anstyle_query::truecolor() => Self::True,
+            _ if anstyle_query::term_supports_ansi_color() && is_256() => Self::Indexed,
+            _ => Self::Sixteen,
+        }
+    }
+
+    /// As in the help.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mono => "no colours",
+            Self::Sixteen => "16 colours",
+            Self::Indexed => "256 colours",
+            Self::True => "true colour",
+        }
+    }
+}
 
 const HEAT_UNICODE: [char; 6] = [' ', '░', '▒', '▓', '█', '█'];
 const HEAT_ASCII: [char; 6] = [' ', '.', ':', '+', '*', '#'];
 const SPARK_UNICODE: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-const SPARK_ASCII: [char; 8] = ['_', '_', '.', '.', ':', ':', '|', '#'];
+const SPARK_ASCII: [char; 8] = ['_', '.', '.', ':', ':', '|', '|', '#'];
 
 /// What things look like.
 #[derive(Clone, Debug)]
 pub struct Theme {
+    name: ThemeName,
     depth: Depth,
     ascii: bool,
 }
 
 impl Theme {
-    /// For a terminal of that many colours; `ascii` where it can show nothing else.
-    pub fn new(depth: Depth, ascii: bool) -> Self {
-        Self { depth, ascii }
+    /// Of that name, for a terminal of that many colours; `ascii` where it can show nothing else.
+    pub fn new(name: ThemeName, depth: Depth, ascii: bool) -> Self {
+        Self { name, depth, ascii }
     }
 
-    /// What the environment says the terminal can do. `wanted` overrules it.
-    pub fn detect(wanted: Option<bool>, ascii: bool) -> Self {
-        let depth = match wanted {
-            Some(false) => Depth::Mono,
-            None if anstyle_query::no_color() || !anstyle_query::term_supports_color() => {
-                Depth::Mono
-            }
-            _ if anstyle_query::truecolor() => Depth::True,
-            _ if anstyle_query::term_supports_ansi_color() && is_256() => Depth::Indexed,
-            _ => Depth::Sixteen,
-        };
-        Self::new(depth, ascii || !is_utf8())
+    /// As asked for, and for the rest what the environment says the terminal can do.
+    pub fn detect(name: Option<ThemeName>, color: Option<bool>, ascii: bool) -> Self {
+        let name = name.unwrap_or(if is_light() {
+            ThemeName::Light
+        } else {
+            ThemeName::Dark
+        });
+        Self::new(name, Depth::detect(color), ascii || !is_utf8())
+    }
+
+    /// The next of the themes.
+    pub fn next(&self) -> Self {
+        let all = ThemeName::ALL;
+        let place = all.iter().position(|name| *name == self.name).unwrap_or(0);
+        Self {
+            name: all[(place + 1) % all.len()],
+            ..self.clone()
+        }
     }
 
     /// The next of the depths, for a terminal that says less, or more, than it can.
-    pub fn next(&self) -> Self {
+    pub fn next_depth(&self) -> Self {
         let depth = match self.depth {
             Depth::Mono => Depth::Sixteen,
             Depth::Sixteen => Depth::Indexed,
             Depth::Indexed => Depth::True,
             Depth::True => Depth::Mono,
         };
-        Self::new(depth, self.ascii)
+        Self {
+            depth,
+            ..self.clone()
+        }
     }
 
-    fn coloured(&self, color: Color) -> Style {
-        if self.depth == Depth::Mono {
-            Style::new()
-        } else {
-            Style::new().fg(color)
+    /// In words: its name and how many colours it uses.
+    pub fn describe(&self) -> String {
+        format!("{}, {}", self.name.name(), self.depth.name())
+    }
+
+    /// A colour, where there are any.
+    fn color(&self, tone: impl Fn(&Palette) -> Tone) -> Option<Color> {
+        let tone = tone(self.name.palette()?);
+        match self.depth {
+            Depth::Mono => None,
+            Depth::Sixteen => Some(tone.sixteen),
+            Depth::Indexed => Some(Color::Indexed(tone.indexed)),
+            Depth::True => {
+                let [r, g, b] = tone.rgb;
+                Some(Color::Rgb(r, g, b))
+            }
         }
+    }
+
+    fn coloured(&self, tone: impl Fn(&Palette) -> Tone) -> Style {
+        let color = self.color(tone);
+        color.map_or_else(Style::new, |color| Style::new().fg(color))
     }
 
     /// The program's name, the view in front, names.
     pub fn accent(&self) -> Style {
-        self.coloured(Color::Cyan).add_modifier(Modifier::BOLD)
+        self.coloured(|palette| palette.accent)
+            .add_modifier(Modifier::BOLD)
     }
 
     /// Headings.
@@ -106,17 +169,23 @@ impl Theme {
 
     /// What is there for completeness.
     pub fn dim(&self) -> Style {
-        self.coloured(Color::DarkGray)
+        self.coloured(|palette| palette.dim)
+    }
+
+    /// Values over time.
+    pub fn graph(&self) -> Style {
+        self.coloured(|palette| palette.graph)
     }
 
     /// What costs performance.
     pub fn warning(&self) -> Style {
-        self.coloured(Color::Yellow).add_modifier(Modifier::BOLD)
+        self.coloured(|palette| palette.warning)
+            .add_modifier(Modifier::BOLD)
     }
 
     /// What costs data or makes numbers wrong.
     pub fn error(&self) -> Style {
-        self.coloured(Color::LightRed)
+        self.coloured(|palette| palette.error)
             .add_modifier(Modifier::BOLD | Modifier::REVERSED)
     }
 
@@ -125,17 +194,19 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// A place on the ramp from fast (0) to slow (1).
+    /// A place on the ramp from fast or few (0) to slow or many (1).
     pub fn ramp(&self, place: f64) -> Style {
-        let step = ((place.clamp(0.0, 1.0) * 5.0).round()) as usize;
-        match self.depth {
-            Depth::Mono if step >= 4 => Style::new().add_modifier(Modifier::BOLD),
-            Depth::Mono => Style::new(),
-            Depth::Sixteen => Style::new().fg(RAMP_SIXTEEN[step]),
-            Depth::Indexed => Style::new().fg(RAMP_INDEXED[step]),
-            Depth::True => Style::new().fg(RAMP_TRUE[step]),
+        let last = STEPS - 1;
+        let step = (place.clamp(0.0, 1.0) * last as f64).round() as usize;
+        match self.color(|palette| palette.ramp[step]) {
+            Some(color) => Style::new().fg(color),
+            None if step + 1 >= last => Style::new().add_modifier(Modifier::BOLD),
+            None => Style::new(),
         }
     }
+
+    /// How many steps [`ramp`](Self::ramp) has.
+    pub const RAMP_STEPS: usize = STEPS;
 
     /// A cell of a heat map; anything above 0 is visible.
     pub fn heat(&self, share: f64) -> char {
@@ -151,13 +222,16 @@ impl Theme {
         }
     }
 
-    /// A column of a sparkline.
-    pub fn spark(&self, share: f64) -> char {
-        let step = (share.clamp(0.0, 1.0) * 7.0).round() as usize;
-        if self.ascii {
-            SPARK_ASCII[step]
+    /// A cell of a column that goes on for so many eighths of a line from the cell's bottom.
+    pub fn column(&self, eighths: usize) -> char {
+        let columns = if self.ascii {
+            SPARK_ASCII
         } else {
-            SPARK_UNICODE[step]
+            SPARK_UNICODE
+        };
+        match eighths.min(columns.len()) {
+            0 => ' ',
+            filled => columns[filled - 1],
         }
     }
 
@@ -170,6 +244,15 @@ impl Theme {
             (State::Written, true) => '#',
             (State::Unwritten, true) => 'u',
             (State::Hole, true) => '.',
+        }
+    }
+
+    /// A cell of a stretch of a file of which so many eighths are written.
+    pub fn part(&self, eighths: usize) -> char {
+        if self.ascii {
+            self.extent(State::Written)
+        } else {
+            self.column(eighths)
         }
     }
 
@@ -194,6 +277,14 @@ impl Theme {
     }
 }
 
+/// Some terminals tell their colours, `foreground;background` by number: 7 and 15 are the white ones.
+fn is_light() -> bool {
+    std::env::var("COLORFGBG").is_ok_and(|colors| {
+        let background = colors.rsplit(';').next();
+        matches!(background, Some("7" | "15"))
+    })
+}
+
 fn is_256() -> bool {
     std::env::var("TERM").is_ok_and(|term| term.contains("256"))
 }
@@ -209,3 +300,6 @@ fn is_utf8() -> bool {
         locale.to_ascii_lowercase().contains("utf") || locale == "C" || locale == "POSIX"
     })
 }
+
+#[cfg(test)]
+mod tests;

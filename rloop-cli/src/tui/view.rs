@@ -1,26 +1,31 @@
 //! What surrounds every view: header, tabs, footer, help; and the view itself.
 
 mod cache;
+mod columns;
 mod device;
 mod extents;
 mod findings;
+mod help;
 mod holes;
 mod latency;
 mod overview;
 
-use jiff::Timestamp;
+use std::sync::Arc;
+
 use ratatui::{
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
     style::{Modifier, Style},
     text::{Line, Span},
-    widgets::{Block, Clear, Paragraph, Widget as _, Wrap},
+    widgets::{Paragraph, Widget as _, Wrap},
 };
 
 use super::{
     app::{App, View},
     bindings::BINDINGS,
+    theme::Theme,
     units,
+    widget::time_axis,
 };
 use crate::model::Frame;
 
@@ -31,7 +36,7 @@ const SMALLEST: (u16, u16) = (60, 16);
 pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let text = format!(
-            "terminal too small: {}x{}, needs {}x{}",
+            "terminal too small: have {}x{}, need {}x{}",
             area.width, area.height, SMALLEST.0, SMALLEST.1
         );
         Paragraph::new(text)
@@ -48,7 +53,7 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     .areas(area);
     let frame = app.history.current();
     header(app, frame.map(AsRef::as_ref), top, buf);
-    tab_line(app, tabs, buf);
+    tab_line(app, frame.map(AsRef::as_ref), tabs, buf);
     match frame {
         None => waiting(app, body, buf),
         Some(frame) if frame.devices.is_empty() => nothing(frame, body, buf),
@@ -56,11 +61,11 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     }
     footer(app, bottom, buf);
     if app.help {
-        help(app, area, buf);
+        help::render(app, area, buf);
     }
 }
 
-fn view(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
+fn view(app: &App, frame: &Arc<Frame>, area: Rect, buf: &mut Buffer) {
     match app.view {
         View::Overview => overview::render(app, frame, area, buf),
         View::Findings => findings::render(app, frame, area, buf),
@@ -70,7 +75,7 @@ fn view(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
                 return;
             };
             match app.view {
-                View::Extents => extents::render(app, device, area, buf),
+                View::Extents => extents::render(app, frame, device, area, buf),
                 View::Latency => latency::render(app, device, area, buf),
                 View::Holes => holes::render(app, device, area, buf),
                 _ => cache::render(app, device, area, buf),
@@ -81,41 +86,59 @@ fn view(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
 
 fn header(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
     let theme = &app.theme;
-    let state = match (app.history.is_live(), app.replay) {
-        (true, false) => Span::styled("LIVE", theme.accent()),
-        (true, true) => Span::styled("REPLAY", theme.warning()),
-        (false, _) => Span::styled(
-            format!("PAUSED -{}", app.history.frames_back()),
-            theme.warning(),
-        ),
-    };
-    let mut spans = vec![Span::styled("rloop-top ", theme.heading()), state];
-    if let Some(frame) = frame {
-        let time = Timestamp::from_nanosecond(i128::from(frame.wall_ns)).map_or_else(
-            |_| String::new(),
-            |time| time.strftime("%H:%M:%SZ").to_string(),
-        );
-        spans.push(Span::raw(format!(
-            "  {time}  every {}",
-            units::ns(Some(round_interval(frame.interval_ns)))
-        )));
-        let lost = frame.lost_since_start;
-        let lost = lost.completions + lost.ring_events + lost.recursion + lost.unattributed;
-        let style = if lost > 0 { theme.error() } else { theme.dim() };
-        spans.push(Span::raw("  "));
-        spans.push(Span::styled(format!("lost {lost}"), style));
-        let probe = frame
-            .probe
-            .filter(|probe| probe.runs > 0)
-            .map(|probe| probe.run_ns / probe.runs);
-        spans.push(Span::styled(
-            format!("  probe {}", units::ns(probe)),
-            theme.dim(),
-        ));
-        let cpu = frame.own_cpu_ns as f64 / frame.interval_ns.max(1) as f64 * 100.0;
-        spans.push(Span::styled(format!("  cpu {cpu:.1}%"), theme.dim()));
+    let mut left = vec![Span::styled("rloop-top", theme.heading())];
+    if app.replay {
+        left.push(Span::styled(" REPLAY", theme.warning()));
+    } else if app.history.is_live() {
+        left.push(Span::styled(" LIVE", theme.accent()));
     }
-    Line::from(spans).render(area, buf);
+    if !app.history.is_live() {
+        let back = match app.history.back_ns() {
+            0 => String::new(),
+            ns => format!(" -{}", units::ns(Some(round_interval(ns)))),
+        };
+        left.push(Span::styled(format!(" PAUSED{back}"), theme.warning()));
+    }
+    let Some(frame) = frame else {
+        return Line::from(left).render(area, buf);
+    };
+    let every = units::ns(Some(round_interval(frame.interval_ns)));
+    let time = time_axis::clock(frame.wall_ns);
+    left.push(Span::raw(format!("  {time}  every {every}")));
+    let left = Line::from(left);
+    let mut room = area.width.saturating_sub(left.width() as u16 + 1);
+    left.render(area, buf);
+    // What matters most stands rightmost, and stays where there is little room.
+    let mut right = Vec::new();
+    for span in costs(frame, theme) {
+        let width = span.width() as u16 + 2;
+        if width > room {
+            break;
+        }
+        room -= width;
+        right.insert(0, Span::raw("  "));
+        right.insert(1, span);
+    }
+    Line::from(right).right_aligned().render(area, buf);
+}
+
+/// What was lost and what watching costs, most important first.
+fn costs<'a>(frame: &Frame, theme: &Theme) -> [Span<'a>; 3] {
+    let lost = frame.lost_since_start;
+    let lost = lost.completions + lost.ring_events + lost.recursion + lost.unattributed;
+    let style = if lost > 0 { theme.error() } else { theme.dim() };
+    let cpu = frame.own_cpu_ns as f64 / frame.interval_ns.max(1) as f64 * 100.0;
+    let probe = frame
+        .probe
+        .filter(|probe| probe.runs > 0)
+        .map(|probe| probe.run_ns / probe.runs);
+    // Sampled, so an estimate.
+    let about = if probe.is_some() { "~" } else { "" };
+    [
+        Span::styled(format!("lost {lost}"), style),
+        Span::styled(format!("cpu {cpu:.1}%"), theme.dim()),
+        Span::styled(format!("probe {about}{}", units::ns(probe)), theme.dim()),
+    ]
 }
 
 /// The interval that was asked for; the clock is never that exact.
@@ -128,7 +151,7 @@ fn round_interval(ns: u64) -> u64 {
     }
 }
 
-fn tab_line(app: &App, area: Rect, buf: &mut Buffer) {
+fn tab_line(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
     let mut spans = Vec::new();
     for (number, view) in View::ALL.iter().enumerate() {
         let style = if *view == app.view {
@@ -140,6 +163,13 @@ fn tab_line(app: &App, area: Rect, buf: &mut Buffer) {
             format!(" {} {} ", number + 1, view.name()),
             style,
         ));
+    }
+    let findings: usize = frame.map_or(0, |frame| {
+        let devices = app.devices(frame);
+        devices.iter().map(|device| device.findings.len()).sum()
+    });
+    if findings > 0 {
+        spans.push(Span::styled(findings.to_string(), app.theme.warning()));
     }
     Line::from(spans).render(area, buf);
 }
@@ -156,55 +186,28 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
         return;
     }
     if let Some(why) = &app.ended {
-        Span::styled(format!("ended: {why}  (q quits)"), theme.warning()).render(area, buf);
+        let text = format!("ended: {why}  (q quits, ? helps, [ goes back)");
+        Span::styled(text, theme.warning()).render(area, buf);
         return;
     }
+    let order = if app.reverse { ", reversed" } else { "" };
+    let order = format!("by {}{order}", app.sort.name());
+    let mut room = usize::from(area.width).saturating_sub(order.len() + 1);
     let mut spans = Vec::new();
     for binding in BINDINGS.iter().filter(|binding| binding.footer) {
-        spans.push(Span::styled(binding.label, theme.heading()));
-        spans.push(Span::styled(format!(" {}  ", binding.help), theme.dim()));
-    }
-    let order = if app.reverse { " reversed" } else { "" };
-    spans.push(Span::styled(
-        format!("[{}{order}]", app.sort.name()),
-        theme.dim(),
-    ));
-    Line::from(spans).render(area, buf);
-}
-
-fn help(app: &App, area: Rect, buf: &mut Buffer) {
-    let mut rows: Vec<(String, &str)> = Vec::new();
-    for binding in BINDINGS {
-        match rows.last_mut() {
-            Some((keys, help)) if *help == binding.help => {
-                *keys = format!("{keys} {}", binding.label)
-            }
-            _ => rows.push((binding.label.to_owned(), binding.help)),
+        let help = format!(" {}  ", binding.help);
+        let width = binding.label.len() + help.len();
+        if width > room {
+            break;
         }
+        room -= width;
+        spans.push(Span::styled(binding.label, theme.heading()));
+        spans.push(Span::styled(help, theme.dim()));
     }
-    let (width, height) = (58.min(area.width), (rows.len() as u16 + 2).min(area.height));
-    let popup = Rect::new(
-        area.x + (area.width - width) / 2,
-        area.y + (area.height - height) / 2,
-        width,
-        height,
-    );
-    Clear.render(popup, buf);
-    let lines: Vec<Line> = rows
-        .into_iter()
-        .map(|(keys, help)| {
-            Line::from(vec![
-                Span::styled(format!(" {keys:<16}"), app.theme.heading()),
-                Span::raw(help),
-            ])
-        })
-        .collect();
-    let block = if app.theme.rule() == '-' {
-        Block::new().title("-- Keys --")
-    } else {
-        Block::bordered().title(" Keys ")
-    };
-    Paragraph::new(lines).block(block).render(popup, buf);
+    Line::from(spans).render(area, buf);
+    Line::styled(order, theme.dim())
+        .right_aligned()
+        .render(area, buf);
 }
 
 fn waiting(app: &App, area: Rect, buf: &mut Buffer) {

@@ -2,14 +2,19 @@
 
 use ratatui::{
     buffer::Buffer,
-    layout::Rect,
+    layout::{Constraint, Layout, Rect},
     text::{Line, Span},
     widgets::Widget as _,
 };
 
 use crate::{
     model::{DeviceFrame, Mode},
-    tui::{app::App, theme::Theme, units},
+    tui::{
+        app::App,
+        theme::Theme,
+        units,
+        widget::{heatmap, time_axis},
+    },
 };
 
 /// The mode in a word; `?` marks one that is claimed and was not measured in the interval.
@@ -24,6 +29,18 @@ pub(super) fn mode(device: &DeviceFrame) -> String {
     } else {
         format!("{name}?")
     }
+}
+
+/// The frame of a view of one device: its title and a blank line. Gives what is left for the view.
+pub(super) fn titled(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut Buffer) -> Rect {
+    let [top, _, body] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Min(0),
+    ])
+    .areas(area);
+    title(device, theme, top, buf);
+    body
 }
 
 /// Which device a view shows.
@@ -46,18 +63,84 @@ pub(super) fn title(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut B
     .render(area, buf);
 }
 
-/// The values of the selected device over time, `None` where it was not there.
+/// The selected device over time, `None` where it was not there.
+fn over_frames<'a>(
+    app: &'a App,
+    device: &'a DeviceFrame,
+) -> impl DoubleEndedIterator<Item = Option<&'a DeviceFrame>> {
+    let same =
+        |other: &&DeviceFrame| other.name == device.name && other.instance == device.instance;
+    let frames = app.history.until_current();
+    frames.map(move |frame| frame.devices.iter().find(same))
+}
+
+/// The values of the selected device over time, for a picture of that width; `None` where it was not
+/// there.
 pub(super) fn over_time(
     app: &App,
     device: &DeviceFrame,
+    width: u16,
     value: impl Fn(&DeviceFrame) -> Option<f64>,
 ) -> Vec<Option<f64>> {
-    let same =
-        |other: &&DeviceFrame| other.name == device.name && other.instance == device.instance;
-    app.history
-        .until_current()
-        .map(|frame| frame.devices.iter().find(same).and_then(&value))
+    let values = over_frames(app, device).map(|device| device.and_then(&value));
+    stretched(values.collect(), width)
+}
+
+/// While there are few intervals each one takes several columns, so that they fill the width.
+fn stretched<T: Clone>(intervals: Vec<T>, width: u16) -> Vec<T> {
+    const COLUMNS_MAX: usize = 4;
+    let columns = (usize::from(width) / intervals.len().max(1)).clamp(1, COLUMNS_MAX);
+    let intervals = intervals.into_iter();
+    intervals
+        .flat_map(|interval| std::iter::repeat_n(interval, columns))
         .collect()
+}
+
+/// The latencies of all requests but flushes.
+pub(super) fn latencies(device: &DeviceFrame) -> &[(u64, u64)] {
+    &device.all.total.buckets
+}
+
+/// A heat map of the selected device over time, with the time below.
+pub(super) fn heat_over_time(
+    app: &App,
+    device: &DeviceFrame,
+    buckets: fn(&DeviceFrame) -> &[(u64, u64)],
+    nothing: &str,
+    area: Rect,
+    buf: &mut Buffer,
+) {
+    let map = Rect {
+        height: area.height.saturating_sub(1),
+        ..area
+    };
+    let intervals = over_frames(app, device);
+    let intervals = intervals.map(|device| device.map_or(&[][..], buckets));
+    let intervals = stretched(
+        intervals.collect(),
+        area.width.saturating_sub(heatmap::LABEL),
+    );
+    let lines = heatmap::render(&intervals, nothing, &app.theme, map, buf);
+    if lines > 0 {
+        let axis = Rect {
+            y: area.y + lines,
+            height: 1,
+            ..area
+        };
+        time_below(app, heatmap::LABEL, axis, buf);
+    }
+}
+
+/// The time below values that begin `indent` cells from the left.
+pub(super) fn time_below(app: &App, indent: u16, area: Rect, buf: &mut Buffer) {
+    let area = Rect {
+        x: area.x + indent.min(area.width),
+        width: area.width.saturating_sub(indent),
+        ..area
+    };
+    let times = app.history.until_current().map(|frame| frame.wall_ns);
+    let times = stretched(times.collect(), area.width);
+    time_axis::render(&times, &app.theme, area, buf);
 }
 
 /// The split of time as one line: a bar and the shares.
@@ -77,19 +160,47 @@ pub(super) fn split(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut B
             theme.dim(),
         ));
     } else {
+        let style = |number: usize| theme.ramp(number as f64 / 3.0);
         let width = (u64::from(area.width).saturating_sub(56)).clamp(8, 60);
-        for (number, part) in parts.iter().enumerate() {
-            let cells = (part.1 * width).checked_div(total).unwrap_or(0) as usize;
+        for (number, cells) in cells(&parts.map(|part| part.1), width).iter().enumerate() {
             let glyph = theme.bar(number).to_string();
-            spans.push(Span::styled(
-                glyph.repeat(cells),
-                theme.ramp(number as f64 / 3.0),
-            ));
+            spans.push(Span::styled(glyph.repeat(*cells), style(number)));
         }
         for (number, (name, ns)) in parts.iter().enumerate() {
             let share = units::percent(Some(*ns as f64 / total as f64));
-            spans.push(Span::raw(format!("  {} {name} {share}", theme.bar(number))));
+            spans.push(Span::styled(
+                format!("  {}", theme.bar(number)),
+                style(number),
+            ));
+            spans.push(Span::raw(format!(" {name} {share}")));
         }
     }
     Line::from(spans).render(area, buf);
+}
+
+/// Cuts `width` cells so that each part ends where its share ends; together they fill them.
+fn cells(parts: &[u64], width: u64) -> Vec<usize> {
+    let total = parts.iter().sum::<u64>().max(1);
+    let mut sum = 0;
+    let mut ends = 0;
+    let cell = |part: &u64| {
+        sum += part;
+        let end = (u128::from(sum) * u128::from(width) / u128::from(total)) as usize;
+        let cells = end - ends;
+        ends = end;
+        cells
+    };
+    parts.iter().map(cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_as_wide_as_its_parts_together() {
+        assert_eq!(cells(&[1, 1, 1, 0], 20), [6, 7, 7, 0]);
+        assert_eq!(cells(&[0, 0, 0, 9], 24).iter().sum::<usize>(), 24);
+        assert_eq!(cells(&[u64::MAX / 2, u64::MAX / 2], 60), [30, 30]);
+    }
 }

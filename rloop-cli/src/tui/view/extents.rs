@@ -6,25 +6,38 @@ use ratatui::{
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
     style::Style,
-    text::{Line, Text},
+    text::{Line, Span, Text},
     widgets::{Row, Table, Widget as _},
 };
 
-use super::device;
+use super::{
+    columns::{Column, column, fitting, widths},
+    device,
+};
 use crate::{
-    model::{DeviceFrame, ExtentFrame},
+    model::{DeviceFrame, ExtentFrame, Frame},
     sample::{Extent, State},
-    tui::{
-        app::{App, Sort},
-        units,
-    },
+    tui::{app::App, theme::Theme, units},
 };
 
-pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
-    let [title, strip, legend, list] = Layout::vertical([
+/// From this height on the strip has more lines.
+const TALL: u16 = 40;
+
+pub(super) fn render(
+    app: &App,
+    frame: &Arc<Frame>,
+    device: &DeviceFrame,
+    area: Rect,
+    buf: &mut Buffer,
+) {
+    let high = if area.height >= TALL { 4 } else { 2 };
+    let [title, strip, axis, legend, counts, _, list] = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(2),
-        Constraint::Length(3),
+        Constraint::Length(high),
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Length(1),
         Constraint::Min(0),
     ])
     .areas(area);
@@ -32,30 +45,52 @@ pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buff
     device::title(device, theme, title, buf);
     app.strip
         .render(device, before(app, device), theme, strip, buf);
+    offsets(device.facts.size_bytes, theme, axis, buf);
+    explain(theme).render(legend, buf);
     let shared = if device.extents_per_cell > 1 {
         format!(", {} neighbours share counters", device.extents_per_cell)
     } else {
         String::new()
     };
+    let text = format!(
+        "{} extents, {} touched in this interval{shared}",
+        device.extents.len(),
+        device.touched.len()
+    );
+    Line::styled(text, theme.dim()).render(counts, buf);
+    table(app, frame, device, list, buf);
+}
+
+/// What glyphs and colours of the strip mean.
+fn explain<'a>(theme: &Theme) -> Line<'a> {
     let glyph = |state| theme.extent(state);
-    let legend_lines = vec![
-        Line::raw(format!(
-            "{} written  {} unwritten  {} hole  {} being filled   colour: p99, or max of few",
-            glyph(State::Written),
-            glyph(State::Unwritten),
-            glyph(State::Hole),
-            theme.filling(),
-        )),
-        Line::raw(format!(
-            "{} extents, {} touched in this interval{shared}",
-            device.extents.len(),
-            device.touched.len()
-        )),
-    ];
-    Text::from(legend_lines)
-        .style(theme.dim())
-        .render(legend, buf);
-    table(app, device, list, buf);
+    let words = format!(
+        "{} written  {} unwritten  {} hole  {} filling   p99 or max: fast ",
+        glyph(State::Written),
+        glyph(State::Unwritten),
+        glyph(State::Hole),
+        theme.filling(),
+    );
+    let mut spans = vec![Span::styled(words, theme.dim())];
+    let last = (Theme::RAMP_STEPS - 1) as f64;
+    spans.extend((0..Theme::RAMP_STEPS).map(|step| {
+        let written = glyph(State::Written).to_string();
+        Span::styled(written, theme.ramp(step as f64 / last))
+    }));
+    spans.push(Span::styled(" slow", theme.dim()));
+    Line::from(spans)
+}
+
+/// Offsets on the device, below the strip: each stands at its place, the last one ends there.
+fn offsets(size_bytes: u64, theme: &Theme, area: Rect, buf: &mut Buffer) {
+    const PARTS: u64 = 4;
+    for part in 0..=PARTS {
+        let text = units::bytes(size_bytes / PARTS * part);
+        let place = u64::from(area.width) * part / PARTS;
+        let room = u64::from(area.width).saturating_sub(text.len() as u64);
+        let x = area.x + place.min(room) as u16;
+        buf.set_stringn(x, area.y, text, usize::from(area.right() - x), theme.dim());
+    }
 }
 
 /// The device's mapping one interval ago, if it was attached to the same file then.
@@ -66,61 +101,63 @@ fn before<'a>(app: &'a App, device: &DeviceFrame) -> Option<&'a Arc<Vec<Extent>>
     Some(&frame.devices.iter().find(same)?.extents)
 }
 
-fn table(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
-    let slow = |extent: &ExtentFrame| extent.latency.p99_ns.or(extent.latency.max_ns);
-    let mut extents: Vec<&ExtentFrame> = device.touched.iter().collect();
-    match app.sort {
-        Sort::Place => {}
-        Sort::Requests => {
-            extents.sort_by_key(|extent| std::cmp::Reverse(extent.reads + extent.writes))
-        }
-        Sort::P99 => extents.sort_by_key(|extent| std::cmp::Reverse(slow(extent))),
+type Value = fn(&ExtentFrame) -> String;
+
+const COLUMNS: [Column<Value>; 12] = [
+    column(|extent| units::bytes(extent.start_bytes), "offset", 9, 0),
+    column(|extent| units::bytes(extent.len_bytes), "length", 9, 0),
+    column(disk_offset, "on disk", 9, 3),
+    column(|extent| state(extent).to_owned(), "state", 9, 0),
+    column(|extent| units::count(extent.reads as f64), "reads", 7, 0),
+    column(|extent| units::count(extent.writes as f64), "writes", 7, 0),
+    column(|extent| units::bytes(extent.read_bytes), "read", 9, 2),
+    column(|extent| units::bytes(extent.write_bytes), "written", 9, 2),
+    column(|extent| units::ns(extent.latency.p50_ns), "p50", 8, 0),
+    column(|extent| units::ns(extent.latency.p90_ns), "p90", 8, 1),
+    column(|extent| units::ns(extent.latency.p99_ns), "p99", 8, 0),
+    column(|extent| units::ns(extent.latency.max_ns), "max", 8, 0),
+];
+
+fn state(extent: &ExtentFrame) -> &'static str {
+    match extent.state {
+        State::Written => "written",
+        State::Unwritten => "unwritten",
+        State::Hole => "hole",
     }
-    if app.reverse {
-        extents.reverse();
-    }
-    let titles = [
-        "offset", "length", "state", "reads", "writes", "p50", "p99", "max",
-    ];
-    let widths = [10, 10, 10, 8, 8, 9, 9, 9].map(Constraint::Length);
+}
+
+fn disk_offset(extent: &ExtentFrame) -> String {
+    let offset = extent.disk_offset_bytes;
+    offset.map_or_else(|| "-".to_owned(), units::bytes)
+}
+
+fn table(app: &App, frame: &Arc<Frame>, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
+    let columns = fitting(&COLUMNS, area.width);
     let right = |text: String| Text::from(text).right_aligned();
+    let count = device.touched.len();
+    let order = app.order.rows(frame, device, app.sort);
+    let extent = |row: usize| {
+        let row = if app.reverse { count - 1 - row } else { row };
+        let place = order.as_ref().map_or(row, |order| order[row] as usize);
+        &device.touched[place]
+    };
     // The selected row is always in sight.
     let fit = usize::from(area.height.saturating_sub(1)).max(1);
-    let selected = app.row.min(extents.len().saturating_sub(1));
+    let selected = app.row.min(count.saturating_sub(1));
     let first = selected.saturating_sub(fit - 1);
-    let rows = extents
-        .iter()
-        .enumerate()
-        .skip(first)
-        .take(fit)
-        .map(|(row, extent)| {
-            let style = if row == selected {
-                app.theme.selected()
-            } else {
-                Style::new()
-            };
-            Row::new(vec![
-                right(units::bytes(extent.start_bytes)),
-                right(units::bytes(extent.len_bytes)),
-                right(
-                    match extent.state {
-                        State::Written => "written",
-                        State::Unwritten => "unwritten",
-                        State::Hole => "hole",
-                    }
-                    .to_owned(),
-                ),
-                right(units::count(extent.reads as f64)),
-                right(units::count(extent.writes as f64)),
-                right(units::ns(extent.latency.p50_ns)),
-                right(units::ns(extent.latency.p99_ns)),
-                right(units::ns(extent.latency.max_ns)),
-            ])
-            .style(style)
-        });
-    let header = Row::new(titles.map(|title| right(title.to_owned()))).style(app.theme.heading());
-    Table::new(rows, widths)
-        .header(header)
-        .column_spacing(0)
+    let rows = (first..count).take(fit).map(|row| {
+        let style = if row == selected {
+            app.theme.selected()
+        } else {
+            Style::new()
+        };
+        let extent = extent(row);
+        let cells = columns.iter().map(|column| right((column.what)(extent)));
+        Row::new(cells.collect::<Vec<_>>()).style(style)
+    });
+    let titles = columns.iter().map(|column| right(column.title.to_owned()));
+    Table::new(rows, widths(&columns))
+        .header(Row::new(titles).style(app.theme.heading()))
+        .column_spacing(1)
         .render(area, buf);
 }

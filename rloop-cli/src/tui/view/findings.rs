@@ -45,5 +45,6 @@ pub(super) fn render(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
     }
     Paragraph::new(lines)
         .wrap(Wrap { trim: false })
+        .scroll((app.scrolled, 0))
         .render(area, buf);
 }

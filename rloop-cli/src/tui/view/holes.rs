@@ -2,83 +2,126 @@
 
 use ratatui::{
     buffer::Buffer,
-    layout::Rect,
+    layout::{Constraint, Layout, Rect},
     text::{Line, Span},
-    widgets::{Paragraph, Widget as _},
+    widgets::Widget as _,
 };
 
 use super::device;
 use crate::{
     model::DeviceFrame,
-    tui::{app::App, units, widget::sparkline},
+    tui::{app::App, units, widget::graph},
 };
 
-/// Width of the words before a sparkline.
-const WORDS: u16 = 46;
+/// Width of the words before a graph.
+const WORDS: u16 = 36;
+/// From this height on a graph has two lines.
+const TALL: u16 = 26;
+
+/// One kind of change.
+struct Kind {
+    name: &'static str,
+    count: fn(&DeviceFrame) -> u64,
+    bytes: Option<fn(&DeviceFrame) -> u64>,
+}
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        name: "fills",
+        count: |device| device.holes.fills,
+        bytes: Some(|device| device.holes.fill_bytes),
+    },
+    Kind {
+        name: "conversions",
+        count: |device| device.holes.conversions,
+        bytes: Some(|device| device.holes.conversion_bytes),
+    },
+    Kind {
+        name: "punches",
+        count: |device| device.holes.punches,
+        bytes: Some(|device| device.holes.punched_bytes),
+    },
+    Kind {
+        name: "commits",
+        count: |device| device.commits.duration.count,
+        bytes: None,
+    },
+];
 
 pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
-    device::title(device, &app.theme, Rect { height: 1, ..area }, buf);
-    let body = Rect {
-        y: area.y + 2,
-        height: area.height.saturating_sub(2),
-        ..area
-    };
-    let width = usize::from(area.width.saturating_sub(WORDS + 1));
-    let row = |name: &str, count: u64, more: String, value: fn(&DeviceFrame) -> f64| {
-        let values = device::over_time(app, device, |device| Some(value(device)));
-        let words = format!("{:>8}  {more}", units::count(count as f64));
-        Line::from(vec![
-            Span::styled(format!("{name:<14}"), app.theme.heading()),
-            Span::raw(format!("{words:<32}")),
-            Span::raw(sparkline::line(&values, width, &app.theme)),
-        ])
-    };
-    let (holes, commits) = (&device.holes, &device.commits.duration);
-    let lines = vec![
-        row(
-            "fills",
-            holes.fills,
-            units::bytes(holes.fill_bytes),
-            |device| device.holes.fills as f64,
-        ),
-        row(
-            "conversions",
-            holes.conversions,
-            units::bytes(holes.conversion_bytes),
-            |device| device.holes.conversions as f64,
-        ),
-        row(
-            "punches",
-            holes.punches,
-            units::bytes(holes.punched_bytes),
-            |device| device.holes.punches as f64,
-        ),
-        row(
-            "commits",
-            commits.count,
-            format!("p50 {}", units::ns(commits.p50_ns)),
-            |device| device.commits.duration.count as f64,
-        ),
-        Line::raw(""),
-        Line::from(vec![
-            Span::styled("commit time   ", app.theme.heading()),
-            Span::raw(format!(
-                "p50 {}  p90 {}  p99 {}  max {}",
-                units::ns(commits.p50_ns),
-                units::ns(commits.p90_ns),
-                units::ns(commits.p99_ns),
-                units::ns(commits.max_ns)
-            )),
-        ]),
-        Line::raw(""),
-        Line::styled(
-            "fills: blocks allocated for the file   conversions: unwritten made written",
-            app.theme.dim(),
-        ),
-        Line::styled(
-            "commits: of the whole filesystem's journal, whoever asked for them",
-            app.theme.dim(),
-        ),
+    let body = device::titled(device, &app.theme, area, buf);
+    let lines = if body.height >= TALL { 2 } else { 1 };
+    let [rows, axis, words, heat, notes] = Layout::vertical([
+        Constraint::Length(1 + KINDS.len() as u16 * lines),
+        Constraint::Length(2),
+        Constraint::Length(1),
+        Constraint::Min(0),
+        Constraint::Length(2),
+    ])
+    .areas(body);
+    changes(app, device, lines, rows, buf);
+    device::time_below(app, WORDS, axis, buf);
+    commit_times(app, device, words, buf);
+    device::heat_over_time(
+        app,
+        device,
+        |device| &device.commits.duration.buckets,
+        "no commit yet",
+        heat,
+        buf,
+    );
+    let notes_lines = [
+        "fills: blocks allocated for the file   conversions: unwritten made written",
+        "commits: of the whole filesystem, whoever asked for them",
     ];
-    Paragraph::new(lines).render(body, buf);
+    for (row, note) in notes.rows().zip(notes_lines) {
+        buf.set_string(row.x, row.y, note, app.theme.dim());
+    }
+}
+
+/// A line, or two, for each kind of change.
+fn changes(app: &App, device: &DeviceFrame, lines: u16, area: Rect, buf: &mut Buffer) {
+    let theme = &app.theme;
+    let titles = format!(
+        "{:<12} {:>9} {:>11}  over time",
+        "in this one", "count", "bytes"
+    );
+    buf.set_string(area.x, area.y, titles, theme.heading());
+    for (number, kind) in KINDS.iter().enumerate() {
+        let y = area.y + 1 + number as u16 * lines;
+        let bytes = kind
+            .bytes
+            .map_or_else(|| "-".to_owned(), |bytes| units::bytes(bytes(device)));
+        let count = units::count((kind.count)(device) as f64);
+        let row = Rect::new(area.x, y + lines - 1, area.width, 1);
+        Line::from(vec![
+            Span::styled(format!("{:<12}", kind.name), theme.heading()),
+            Span::raw(format!(" {count:>9} {bytes:>11}")),
+        ])
+        .render(row, buf);
+        let picture = Rect {
+            x: area.x + WORDS,
+            y,
+            width: area.width.saturating_sub(WORDS),
+            height: lines,
+        };
+        let count = |device: &DeviceFrame| Some((kind.count)(device) as f64);
+        let values = device::over_time(app, device, picture.width, count);
+        graph::render(&values, graph::top(&values), theme, picture, buf);
+    }
+}
+
+fn commit_times(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
+    let commits = &device.commits.duration;
+    Line::from(vec![
+        Span::styled("commit time  ", app.theme.heading()),
+        Span::raw(format!(
+            "p50 {}  p90 {}  p99 {}  max {}",
+            units::ns(commits.p50_ns),
+            units::ns(commits.p90_ns),
+            units::ns(commits.p99_ns),
+            units::ns(commits.max_ns)
+        )),
+    ])
+    .render(area, buf);
 }

@@ -8,73 +8,75 @@ use ratatui::{
 };
 use rloop_common::Op;
 
-use super::device;
+use super::{
+    columns::{Column, column, fitting, widths},
+    device,
+};
 use crate::{
-    model::{DeviceFrame, Latency},
-    tui::{app::App, units, widget::heatmap},
+    model::{DeviceFrame, OpFrame},
+    tui::{app::App, units},
 };
 
 pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
-    let [title, split, _, list, map] = Layout::vertical([
+    let [title, split, _, list, _, map] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Length(Op::ALL.len() as u16 + 2),
+        Constraint::Length(1),
         Constraint::Min(0),
     ])
     .areas(area);
     device::title(device, &app.theme, title, buf);
     device::split(device, &app.theme, split, buf);
     table(app, device, list, buf);
-    let same =
-        |other: &&DeviceFrame| other.name == device.name && other.instance == device.instance;
-    let intervals: Vec<&[(u64, u64)]> = app
-        .history
-        .until_current()
-        .map(|frame| {
-            frame
-                .devices
-                .iter()
-                .find(same)
-                .map_or(&[][..], |device| &device.all.total.buckets[..])
-        })
-        .collect();
-    heatmap::render(&intervals, &app.theme, map, buf);
+    device::heat_over_time(app, device, device::latencies, "no requests yet", map, buf);
 }
 
+type Value = fn(&OpFrame) -> String;
+
+const COLUMNS: [Column<Value>; 12] = [
+    column(|op| units::count(op.ops as f64), "requests", 9, 0),
+    column(|op| units::ns(op.total.p50_ns), "p50", 9, 0),
+    column(|op| units::ns(op.total.p90_ns), "p90", 9, 0),
+    column(|op| units::ns(op.total.p99_ns), "p99", 9, 0),
+    column(|op| units::ns(op.total.p999_ns), "p99.9", 9, 1),
+    column(|op| units::ns(op.total.max_ns), "max", 9, 0),
+    column(|op| units::ns(op.queue.p50_ns), "queue p50", 10, 2),
+    column(|op| units::ns(op.queue.p99_ns), "queue p99", 10, 2),
+    column(|op| units::ns(op.service.p50_ns), "service p50", 12, 3),
+    column(|op| units::ns(op.service.p99_ns), "service p99", 12, 3),
+    column(|op| units::bytes(op.bytes), "bytes", 9, 4),
+    column(|op| units::count(op.errors as f64), "errors", 7, 4),
+];
+
+/// Width of the operations' names.
+const NAMES: u16 = 14;
+
 fn table(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
+    let columns = fitting(&COLUMNS, area.width.saturating_sub(NAMES + 1));
     let right = |text: String| Text::from(text).right_aligned();
-    let row = |name: &str, n: u64, latency: &Latency| {
-        let times = [
-            latency.p50_ns,
-            latency.p90_ns,
-            latency.p99_ns,
-            latency.p999_ns,
-            latency.max_ns,
-        ];
-        let mut cells = vec![Text::from(name.to_owned()), right(units::count(n as f64))];
-        cells.extend(times.map(|time| right(units::ns(time))));
-        Row::new(cells)
-    };
-    let mut rows: Vec<Row> = Op::ALL
-        .iter()
-        .map(|op| {
-            let counts = &device.ops[op.index()];
-            row(&op.name().replace('_', " "), counts.ops, &counts.total)
-        })
-        .collect();
-    rows.push(row("all but flush", device.all.ops, &device.all.total));
-    let titles = ["latency", "n", "p50", "p90", "p99", "p99.9", "max"];
-    let header = Row::new(titles.iter().enumerate().map(|(i, title)| {
-        if i == 0 {
-            Text::from(*title)
+    let row = |name: &str, op: &OpFrame| {
+        let mut cells = vec![Text::from(name.to_owned())];
+        cells.extend(columns.iter().map(|column| right((column.what)(op))));
+        let row = Row::new(cells);
+        if op.ops == 0 {
+            row.style(app.theme.dim())
         } else {
-            right((*title).to_owned())
+            row
         }
-    }));
-    let widths = [14, 8, 10, 10, 10, 10, 10].map(Constraint::Length);
+    };
+    let ops = Op::ALL.iter().map(|op| {
+        let name = op.name().replace('_', " ");
+        row(&name, &device.ops[op.index()])
+    });
+    let rows = ops.chain([row("all but flush", &device.all)]);
+    let mut titles = vec![Text::from("latency")];
+    titles.extend(columns.iter().map(|column| right(column.title.to_owned())));
+    let mut widths = widths(&columns);
+    widths.insert(0, Constraint::Length(NAMES));
     Table::new(rows, widths)
-        .header(header.style(app.theme.heading()))
+        .header(Row::new(titles).style(app.theme.heading()))
         .column_spacing(1)
         .render(area, buf);
 }

@@ -3,60 +3,97 @@
 use ratatui::{
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
-    style::Style,
+    style::{Modifier, Style},
     text::{Line, Span, Text},
     widgets::{Paragraph, Row, Table, Widget as _, Wrap},
 };
 use rloop_common::Op;
 
-use super::device;
+use super::{
+    columns::{Column, column, fitting, widths},
+    device,
+};
 use crate::{
     model::{DeviceFrame, Frame, Severity},
     tui::{app::App, units, widget::sparkline},
 };
 
-/// From this width on there is room for the file and its rate over time.
-const WIDE: u16 = 120;
-/// Lines of the selected device.
-const DETAILS: u16 = 9;
+/// Lines of the selected device without its notes: rule, title, time, operations, who.
+const DETAILS: u16 = 5;
+/// Lines of findings and of what cannot be shown.
+const NOTES: u16 = 4;
+/// The least lines that a heat map is worth.
+const HEAT: u16 = 5;
 
 pub(super) fn render(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
-    let [list, details] =
-        Layout::vertical([Constraint::Min(4), Constraint::Length(DETAILS)]).areas(area);
+    let device = app.device(frame);
+    let remarks = device.map_or_else(Vec::new, |device| remarks(app, frame, device));
+    let wrapped = |line: &Line| (line.width() as u16).div_ceil(area.width).max(1);
+    let notes = remarks.iter().map(wrapped).sum::<u16>().min(NOTES);
+    let rows = app.devices(frame).len() as u16 + 1;
+    let room = area.height.saturating_sub(DETAILS + notes).max(2);
+    let [list, details, notes, _, heat] = Layout::vertical([
+        Constraint::Length(rows.min(room)),
+        Constraint::Length(DETAILS),
+        Constraint::Length(notes),
+        Constraint::Length(1),
+        Constraint::Min(0),
+    ])
+    .areas(area);
     table(app, frame, list, buf);
-    if let Some(device) = app.device(frame) {
-        detail(app, frame, device, details, buf);
+    let Some(device) = device else { return };
+    detail(app, device, details, buf);
+    Paragraph::new(remarks)
+        .wrap(Wrap { trim: false })
+        .render(notes, buf);
+    if heat.height >= HEAT {
+        device::heat_over_time(app, device, device::latencies, "no requests yet", heat, buf);
     }
 }
 
+/// What a column shows.
+#[derive(Clone, Copy, PartialEq)]
+enum Show {
+    Device,
+    Fs,
+    Mode,
+    Iops,
+    Bytes,
+    P50,
+    P99,
+    Bypass,
+    Fills,
+    Commits,
+    Over,
+    File,
+}
+
+const COLUMNS: [Column<Show>; 12] = [
+    column(Show::Device, "device", 9, 0),
+    column(Show::Fs, "fs", 5, 3),
+    column(Show::Mode, "mode", 9, 0),
+    column(Show::Iops, "IOPS", 5, 0),
+    column(Show::Bytes, "bytes/s", 8, 0),
+    column(Show::P50, "p50", 7, 0),
+    column(Show::P99, "p99", 7, 0),
+    column(Show::Bypass, "bypass", 6, 1),
+    column(Show::Fills, "fills", 5, 1),
+    column(Show::Commits, "commits", 7, 1),
+    column(Show::Over, "requests", 8, 1).growing(),
+    column(Show::File, "file", 36, 4),
+];
+
 fn table(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
-    let wide = area.width >= WIDE;
-    let mut widths = vec![
-        Constraint::Length(9),
-        Constraint::Length(5),
-        Constraint::Length(9),
-        Constraint::Length(5),
-        Constraint::Length(9),
-        Constraint::Length(8),
-        Constraint::Length(8),
-        Constraint::Length(6),
-        Constraint::Length(6),
-        Constraint::Length(6),
-    ];
-    let mut titles: Vec<Text> = ["device", "fs", "mode"]
-        .into_iter()
-        .map(Text::from)
-        .collect();
-    let numbers = ["IOPS", "bytes/s", "p50", "p99", "bypass", "fills", "commit"];
-    titles.extend(
-        numbers
-            .into_iter()
-            .map(|title| Text::from(title).right_aligned()),
-    );
-    if wide {
-        widths.extend([Constraint::Length(30), Constraint::Min(10)]);
-        titles.extend([Text::from("requests over time"), Text::from("file")]);
-    }
+    let columns = fitting(&COLUMNS, area.width);
+    let left = [Show::Device, Show::Fs, Show::Mode, Show::File];
+    let titles = columns.iter().map(|column| {
+        let title = Text::from(column.title);
+        if left.contains(&column.what) {
+            title
+        } else {
+            title.right_aligned()
+        }
+    });
     let seconds = (frame.interval_ns as f64 / 1e9).max(1e-9);
     let selected = app.device(frame).map(|device| &device.name);
     let devices = app.devices(frame);
@@ -68,49 +105,64 @@ fn table(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
     let fit = usize::from(area.height.saturating_sub(1)).max(1);
     let first = place.saturating_sub(fit - 1);
     let rows = devices.iter().skip(first).take(fit).map(|device| {
-        let style = if Some(&device.name) == selected {
-            app.theme.selected()
-        } else {
-            Style::new()
-        };
-        Row::new(cells(app, device, seconds, wide)).style(style)
+        let chosen = Some(&device.name) == selected;
+        let cells = columns
+            .iter()
+            .map(|column| cell(app, device, seconds, column, chosen));
+        Row::new(cells.collect::<Vec<_>>())
     });
-    Table::new(rows, widths)
+    Table::new(rows, widths(&columns))
         .header(Row::new(titles).style(app.theme.heading()))
         .column_spacing(1)
         .render(area, buf);
 }
 
-fn cells<'a>(app: &App, device: &DeviceFrame, seconds: f64, wide: bool) -> Vec<Text<'a>> {
+fn cell<'a>(
+    app: &App,
+    device: &DeviceFrame,
+    seconds: f64,
+    column: &Column<Show>,
+    chosen: bool,
+) -> Text<'a> {
     let right = |text: String| Text::from(text).right_aligned();
     let total = &device.all.total;
-    let worst = device.findings.first().map(|finding| finding.severity);
-    let mark = if worst >= Some(Severity::Warning) {
-        "!"
-    } else {
-        ""
-    };
-    let mut cells = vec![
-        Text::from(format!("{}{mark}", device.name)),
-        Text::from(device.backing.fs.clone()),
-        Text::from(device::mode(device)),
-        right(units::count(device.all.ops as f64 / seconds)),
-        right(units::bytes((device.all.bytes as f64 / seconds) as u64)),
-        right(units::ns(total.p50_ns)),
-        right(units::ns(total.p99_ns)),
-        right(units::percent(device.bypass_ratio)),
-        right(units::count(device.holes.fills as f64)),
-        right(units::count(device.commits.duration.count as f64)),
-    ];
-    if wide {
-        let requests = device::over_time(app, device, |device| Some(device.all.ops as f64));
-        cells.push(Text::from(sparkline::line(&requests, 30, &app.theme)));
-        cells.push(Text::from(device.backing.path.clone()));
+    match column.what {
+        Show::Device => name(app, device, chosen),
+        Show::Fs => Text::from(device.backing.fs.clone()),
+        Show::Mode => Text::from(device::mode(device)),
+        Show::Iops => right(units::count(device.all.ops as f64 / seconds)),
+        Show::Bytes => right(units::bytes((device.all.bytes as f64 / seconds) as u64)),
+        Show::P50 => right(units::ns(total.p50_ns)),
+        Show::P99 => right(units::ns(total.p99_ns)),
+        Show::Bypass => right(units::percent(device.bypass_ratio)),
+        Show::Fills => right(units::count(device.holes.fills as f64)),
+        Show::Commits => right(units::count(device.commits.duration.count as f64)),
+        Show::Over => {
+            let requests = |device: &DeviceFrame| Some(device.all.ops as f64);
+            let requests = device::over_time(app, device, column.width, requests);
+            let width = usize::from(column.width);
+            Text::from(sparkline::line(&requests, width, &app.theme))
+        }
+        Show::File => Text::from(device.backing.path.clone()),
     }
-    cells
 }
 
-fn detail(app: &App, frame: &Frame, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
+/// A device's name, with a mark if something is wrong with it.
+fn name<'a>(app: &App, device: &DeviceFrame, chosen: bool) -> Text<'a> {
+    let style = if chosen {
+        app.theme.selected()
+    } else {
+        Style::new()
+    };
+    let mut spans = vec![Span::styled(device.name.clone(), style)];
+    let worst = device.findings.iter().map(|finding| finding.severity).max();
+    if worst >= Some(Severity::Warning) {
+        spans.push(Span::styled("!", app.theme.warning()));
+    }
+    Text::from(Line::from(spans))
+}
+
+fn detail(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
     let theme = &app.theme;
     let [rule, title, split, rest] = Layout::vertical([
         Constraint::Length(1),
@@ -123,6 +175,20 @@ fn detail(app: &App, frame: &Frame, device: &DeviceFrame, area: Rect, buf: &mut 
     Span::styled(line, theme.dim()).render(rule, buf);
     device::title(device, theme, title, buf);
     device::split(device, theme, split, buf);
+    let row = |name: &'static str, text: String| {
+        Line::from(vec![Span::styled(name, theme.heading()), Span::raw(text)])
+    };
+    Paragraph::new(vec![
+        row(
+            "ops   ",
+            format!("{}  in flight {}", operations(device), device.in_flight),
+        ),
+        row("by    ", submitters(device)),
+    ])
+    .render(rest, buf);
+}
+
+fn operations(device: &DeviceFrame) -> String {
     let ops = Op::ALL
         .iter()
         .map(|op| (op, &device.ops[op.index()]))
@@ -130,41 +196,11 @@ fn detail(app: &App, frame: &Frame, device: &DeviceFrame, area: Rect, buf: &mut 
     let ops: Vec<String> = ops
         .map(|(op, counts)| format!("{} {}", op.name(), units::count(counts.ops as f64)))
         .collect();
-    let ops = if ops.is_empty() {
+    if ops.is_empty() {
         "none".to_owned()
     } else {
         ops.join("  ")
-    };
-    let mut lines = vec![
-        Line::from(vec![
-            Span::styled("ops   ", theme.heading()),
-            Span::raw(format!("{ops}  in flight {}", device.in_flight)),
-        ]),
-        Line::from(vec![
-            Span::styled("by    ", theme.heading()),
-            Span::raw(submitters(device)),
-        ]),
-    ];
-    for finding in device.findings.iter().take(2) {
-        let style = if finding.severity >= Severity::Warning {
-            theme.warning()
-        } else {
-            theme.heading()
-        };
-        lines.push(Line::from(vec![
-            Span::styled(format!("{}  ", finding.id), style),
-            Span::raw(finding.what.clone()),
-        ]));
     }
-    for missing in device.unavailable.iter().chain(&frame.unavailable).take(2) {
-        lines.push(Line::styled(
-            format!("unavailable: {}: {}", missing.what, missing.why),
-            theme.dim(),
-        ));
-    }
-    Paragraph::new(lines)
-        .wrap(Wrap { trim: false })
-        .render(rest, buf);
 }
 
 fn submitters(device: &DeviceFrame) -> String {
@@ -172,11 +208,36 @@ fn submitters(device: &DeviceFrame) -> String {
         .submitters
         .iter()
         .take(3)
-        .map(|who| format!("{}[{}] {}", who.command, who.pid, units::bytes(who.bytes)))
+        .map(|who| {
+            let bytes = units::bytes(who.bytes);
+            format!("{}[{}] {bytes} in {}", who.command, who.pid, who.cgroup)
+        })
         .collect();
     if names.is_empty() {
         "nobody in this interval".to_owned()
     } else {
-        names.join("  ")
+        names.join("   ")
     }
+}
+
+/// What is wrong with the device, and what cannot be shown of it.
+fn remarks<'a>(app: &App, frame: &Frame, device: &DeviceFrame) -> Vec<Line<'a>> {
+    let theme = &app.theme;
+    let findings = device.findings.iter().take(2).map(|finding| {
+        let style = if finding.severity >= Severity::Warning {
+            theme.warning()
+        } else {
+            theme.heading()
+        };
+        Line::from(vec![
+            Span::styled(finding.id, style),
+            Span::raw(format!("  {}", finding.what)),
+        ])
+    });
+    let missing = device.unavailable.iter().chain(&frame.unavailable).take(2);
+    let missing = missing.map(|missing| {
+        let text = format!("unavailable: {}: {}", missing.what, missing.why);
+        Line::styled(text, theme.dim().add_modifier(Modifier::ITALIC))
+    });
+    findings.chain(missing).collect()
 }

@@ -6,133 +6,24 @@ use ratatui::style::Color;
 
 use super::*;
 use crate::{
-    model::{DeviceFrame, ExtentFrame, Finding, Latency, Mode, Severity},
-    sample::{Backing, Extent, Facts, HolesSample, SplitSample, State, Submitter},
+    model::{DeviceFrame, ExtentFrame, Frame, derive},
+    source::{Source as _, synthetic::Synthetic},
     tui::{
         bindings::Action,
-        theme::{Depth, Theme},
+        theme::{Depth, Theme, ThemeName},
     },
 };
 
-fn latency(count: u64, p50: u64) -> Latency {
-    Latency {
-        count,
-        mean_ns: Some(p50),
-        p50_ns: Some(p50),
-        p90_ns: Some(p50 * 2),
-        p99_ns: (count >= 100).then_some(p50 * 8),
-        p999_ns: (count >= 1000).then_some(p50 * 20),
-        max_ns: Some(p50 * 31),
-        buckets: vec![
-            (p50, count / 2),
-            (p50 * 2, count / 3),
-            (p50 * 8, count / 50),
-            (p50 * 31, 1),
-        ],
-    }
-}
-
-fn device(name: &str, ops: u64) -> DeviceFrame {
-    const MIB: u64 = 1 << 20;
-    let states = [
-        State::Written,
-        State::Hole,
-        State::Unwritten,
-        State::Written,
-        State::Hole,
-    ];
-    let extents: Vec<Extent> = (0..5u64)
-        .map(|i| Extent {
-            start_bytes: i * 51 * MIB,
-            len_bytes: 51 * MIB,
-            disk_offset_bytes: None,
-            state: states[i as usize],
-        })
-        .collect();
-    let touched = [(0, 9_000), (2, 70_000), (3, 1_400_000)].map(|(i, p50)| ExtentFrame {
-        start_bytes: extents[i].start_bytes,
-        len_bytes: extents[i].len_bytes,
-        state: extents[i].state,
-        reads: ops / 4,
-        writes: ops / 9,
-        latency: latency(ops / 3, p50),
-        ..ExtentFrame::default()
-    });
-    let mut device = DeviceFrame {
-        name: name.into(),
-        backing: Backing {
-            path: format!("/srv/images/{name}.img"),
-            fs: "ext4".into(),
-            ..Backing::default()
-        },
-        facts: Facts {
-            size_bytes: 255 * MIB,
-            claims_direct: true,
-            ..Facts::default()
-        },
-        mode: Mode::Direct,
-        mode_measured: true,
-        in_flight: 3,
-        split: SplitSample {
-            requests: ops,
-            queue_ns: 2_000,
-            worker_ns: 31_000,
-            filesystem_ns: 9_000,
-            disk_ns: 58_000,
-        },
-        bypass_ratio: Some(1.0),
-        holes: HolesSample {
-            fills: 37,
-            fill_bytes: 37 * 65536,
-            conversions: 37,
-            conversion_bytes: 37 * 65536,
-            ..HolesSample::default()
-        },
-        extents: extents.into(),
-        touched: touched.into(),
-        extents_per_cell: 1,
-        backing_cached_pages: Some(0),
-        device_cached_pages: Some(5000),
-        submitters: vec![Submitter {
-            pid: 4711,
-            command: "fio".into(),
-            bytes: ops * 4096,
-            requests: ops,
-            ..Submitter::default()
-        }],
-        findings: vec![Finding {
-            id: "worker-saturated",
-            severity: Severity::Warning,
-            what: "61 % of the time passes waiting for the driver's one worker".into(),
-            remedy: "spread the load over several images, each with a device of its own".into(),
-        }],
-        ..DeviceFrame::default()
-    };
-    device.bypass.direct_read_bytes = ops * 4096;
-    device.commits.duration = latency(37, 600_000);
-    device.ops[0].ops = ops;
-    device.ops[0].total = latency(ops, 21_000);
-    device.all.ops = ops;
-    device.all.bytes = ops * 4096;
-    device.all.total = latency(ops, 21_000);
-    device
-}
-
+/// Forty intervals of made-up devices.
 fn app(theme: Theme) -> App {
+    let mut source = Synthetic::new(1);
+    let mut next = || source.next().expect("cannot fail").expect("has no end");
     let mut app = App::new(theme, false);
-    for i in 1..=40u64 {
-        let devices = vec![
-            device("loop0", 1000 * (i % 7 + 1)),
-            device("loop12", 90 + i),
-        ];
-        let wall_ns = 1_700_000_000_000_000_000 + i * 1_000_000_000;
-        app.push(Arc::new(Frame {
-            wall_ns,
-            interval_ns: 1_000_000_000,
-            own_cpu_ns: 4_000_000,
-            devices,
-            ..Frame::default()
-        }));
+    let mut older = next();
+    for _ in 0..40 {
+        let newer = next();
+        app.push(Arc::new(derive(&older, &newer)));
+        older = newer;
     }
     app
 }
@@ -160,7 +51,7 @@ fn text(buf: &Buffer) -> String {
 fn every_view_at_the_design_size_and_wide() {
     for (width, height) in [(80, 24), (200, 60)] {
         for view in View::ALL {
-            let mut app = app(Theme::new(Depth::True, false));
+            let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
             app.view = view;
             insta::assert_snapshot!(
                 format!("{}_{width}x{height}", view.name()),
@@ -172,15 +63,15 @@ fn every_view_at_the_design_size_and_wide() {
 
 #[test]
 fn help_covers_and_too_small_says_so() {
-    let mut app = app(Theme::new(Depth::True, false));
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
     app.update(Action::Help);
     insta::assert_snapshot!("Help_80x24", text(&draw(&app, 80, 24)));
-    assert!(text(&draw(&app, 59, 24)).contains("needs 60x16"));
+    assert!(text(&draw(&app, 59, 24)).contains("have 59x24, need 60x16"));
 }
 
 #[test]
 fn without_devices_it_says_what_to_do() {
-    let mut app = App::new(Theme::new(Depth::True, false), true);
+    let mut app = App::new(Theme::new(ThemeName::Dark, Depth::True, false), true);
     app.push(Arc::new(Frame {
         wall_ns: 1,
         interval_ns: 1_000_000_000,
@@ -191,23 +82,74 @@ fn without_devices_it_says_what_to_do() {
 
 #[test]
 fn without_colours_no_cell_has_one() {
-    for view in View::ALL {
-        let mut app = app(Theme::new(Depth::Mono, false));
-        app.view = view;
-        let buf = draw(&app, 80, 24);
-        assert!(
-            buf.content
-                .iter()
-                .all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset),
-            "{view:?}"
-        );
+    for (name, depth) in [
+        (ThemeName::Dark, Depth::Mono),
+        (ThemeName::Mono, Depth::True),
+    ] {
+        for view in View::ALL {
+            let mut app = app(Theme::new(name, depth, false));
+            app.view = view;
+            let buf = draw(&app, 80, 24);
+            assert!(
+                buf.content
+                    .iter()
+                    .all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset),
+                "{view:?}"
+            );
+        }
     }
+}
+
+#[test]
+fn themes_and_depths_change_colours_and_nothing_else() {
+    let views = |name, depth| {
+        let mut app = app(Theme::new(name, depth, false));
+        View::ALL.map(|view| {
+            app.view = view;
+            draw(&app, 100, 30)
+        })
+    };
+    let reference = views(ThemeName::Dark, Depth::True);
+    for (name, depth) in [
+        (ThemeName::Dark, Depth::Indexed),
+        (ThemeName::Dark, Depth::Sixteen),
+        (ThemeName::Light, Depth::True),
+        (ThemeName::Mono, Depth::Mono),
+    ] {
+        for (other, reference) in views(name, depth).iter().zip(&reference) {
+            assert_eq!(text(other), text(reference));
+            assert_ne!(other, reference, "{name:?}");
+        }
+    }
+}
+
+#[test]
+fn no_word_or_number_is_cut_at_the_smallest_size() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    for width in SMALLEST.0..100 {
+        let text = text(&draw(&app, width, SMALLEST.1));
+        let lines: Vec<&str> = text.lines().collect();
+        // Header, headings of the table, footer: each ends with a whole word.
+        let ends = [
+            (lines[0], &["lost 0"][..]),
+            (lines[2], &["p99", "commits", "requests"]),
+            (lines[lines.len() - 1], &["by place"]),
+        ];
+        for (line, words) in ends {
+            assert!(
+                words.iter().any(|word| line.ends_with(word)),
+                "{width}: {line}"
+            );
+        }
+    }
+    app.update(Action::Help);
+    assert!(text(&draw(&app, 80, SMALLEST.1)).contains("Ctrl-C"));
 }
 
 #[test]
 fn ascii_is_ascii() {
     for view in View::ALL {
-        let mut app = app(Theme::new(Depth::Sixteen, true));
+        let mut app = app(Theme::new(ThemeName::Dark, Depth::Sixteen, true));
         app.view = view;
         app.update(Action::Help);
         let text = text(&draw(&app, 100, 40));
@@ -221,16 +163,17 @@ fn ascii_is_ascii() {
 
 #[test]
 fn extents_below_the_screen_can_be_reached() {
-    let mut many = device("loop0", 1000);
-    many.touched = (0..100)
-        .map(|i| ExtentFrame {
-            start_bytes: i << 20,
-            len_bytes: 1 << 20,
-            reads: 1,
-            ..ExtentFrame::default()
-        })
-        .collect();
-    let mut app = App::new(Theme::new(Depth::True, false), false);
+    let touched = (0..100).map(|i| ExtentFrame {
+        start_bytes: i << 20,
+        len_bytes: 1 << 20,
+        reads: 1,
+        ..ExtentFrame::default()
+    });
+    let many = DeviceFrame {
+        touched: touched.collect(),
+        ..DeviceFrame::default()
+    };
+    let mut app = App::new(Theme::new(ThemeName::Dark, Depth::True, false), false);
     app.push(Arc::new(Frame {
         devices: vec![many],
         ..Frame::default()

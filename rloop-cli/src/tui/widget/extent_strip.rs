@@ -1,4 +1,4 @@
-//! A file from its beginning to its end on one line: what lies there, and how slow it is.
+//! A file from its beginning to its end: how much of each stretch has blocks, and how slow it is.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -7,7 +7,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use crate::{
     model::{DeviceFrame, ExtentFrame},
     sample::{Extent, State},
-    tui::theme::Theme,
+    tui::{order::slow_ns, theme::Theme},
 };
 
 /// Mappings whose columns are kept: the one on screen and the one before it.
@@ -52,19 +52,17 @@ impl Strip {
         let touched = touched(device, size, width);
         for (column, &ns) in touched.iter().enumerate() {
             let grew = |before: &Arc<Columns>| now.bytes[column][0] > before.bytes[column][0];
-            let glyph = if before.as_ref().is_some_and(grew) {
-                theme.filling()
-            } else {
-                theme.extent(most(now.bytes[column]))
-            };
+            let filling = before.as_ref().is_some_and(grew);
             let style = if ns == 0 {
                 theme.dim()
             } else {
                 theme.ramp(place(ns, slowest))
             };
-            for y in area.rows().map(|row| row.y) {
-                buf[(area.x + column as u16, y)]
-                    .set_char(glyph)
+            let len = edge(column + 1, size, width) - edge(column, size, width);
+            let pile = Pile::new(now.bytes[column], len, area.height);
+            for row in 0..area.height {
+                buf[(area.x + column as u16, area.bottom() - 1 - row)]
+                    .set_char(pile.glyph(row, filling, theme))
                     .set_style(style);
             }
         }
@@ -141,12 +139,38 @@ fn cut(extents: &[Extent], size: u64, width: usize) -> Vec<[u64; 2]> {
     columns
 }
 
-/// What stands for a column: data where there is any, of two kinds the larger.
-fn most([written, unwritten]: [u64; 2]) -> State {
-    match (written, unwritten) {
-        (0, 0) => State::Hole,
-        _ if written >= unwritten => State::Written,
-        _ => State::Unwritten,
+/// How high a column is filled, in eighths of a line: as high as the share that has blocks, and not
+/// empty if any has. What is written lies below what is unwritten.
+struct Pile {
+    written: u16,
+    unwritten: u16,
+}
+
+impl Pile {
+    fn new([written, unwritten]: [u64; 2], len: u64, rows: u16) -> Self {
+        let eighths = |bytes: u64| {
+            let share = u128::from(bytes) * 8 * u128::from(rows);
+            share.div_ceil(u128::from(len.max(1))) as u16
+        };
+        Self {
+            written: eighths(written),
+            unwritten: eighths(unwritten),
+        }
+    }
+
+    /// The cell of line `row`, from below.
+    fn glyph(&self, row: u16, filling: bool, theme: &Theme) -> char {
+        let above = |eighths: u16| eighths.saturating_sub(8 * row);
+        match (above(self.written), above(self.written + self.unwritten)) {
+            (0, 0) if row == 0 => theme.extent(State::Hole),
+            (0, 0) => ' ',
+            (0, _) => theme.extent(State::Unwritten),
+            (1.., _) if filling => theme.filling(),
+            (8.., _) => theme.extent(State::Written),
+            // The rest of the cell would hide what is unwritten above.
+            (part, all) if all > part && part < 4 => theme.extent(State::Unwritten),
+            (part, _) => theme.part(usize::from(part)),
+        }
     }
 }
 
@@ -175,11 +199,6 @@ fn cell_end(device: &DeviceFrame, extent: &ExtentFrame) -> u64 {
         .partition_point(|other| other.start_bytes <= extent.start_bytes);
     let last = (next + more as usize).min(device.extents.len().saturating_sub(1));
     device.extents.get(last).map_or(own, end_bytes)
-}
-
-/// The p99, or the slowest where too few requests make none.
-fn slow_ns(extent: &ExtentFrame) -> Option<u64> {
-    extent.latency.p99_ns.or(extent.latency.max_ns)
 }
 
 /// Where a latency lies between a microsecond and the slowest, on a log axis.

@@ -1,60 +1,156 @@
-//! Latency over time: columns are intervals, rows are powers of two, darkness is how many.
+//! Latency over time: columns are intervals, rows are latencies, darkness is how many.
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
 use crate::tui::{theme::Theme, units};
 
 /// Width of the labels at the left.
-const LABEL: u16 = 8;
+pub const LABEL: u16 = 8;
 
-/// Draws the newest intervals at the right. An interval is the (nanoseconds, count) of its buckets.
-pub fn render(intervals: &[&[(u64, u64)]], theme: &Theme, area: Rect, buf: &mut Buffer) {
+/// The rows' edges within a decade.
+const EDGES: [f64; 3] = [1.0, 2.0, 5.0];
+
+/// What the rows stand for: the bands from 1 to 2, 2 to 5 and 5 to 10 of every decade, which people
+/// can read off, several to a row where there are few rows, or several rows to a band.
+struct Scale {
+    lowest: u32,
+    highest: u32,
+    bands_per_row: u32,
+    rows_per_band: u32,
+}
+
+impl Scale {
+    /// Shows all of these latencies in so many rows.
+    fn new(ns: impl Iterator<Item = u64>, rows: u32) -> Option<Self> {
+        let bands: Vec<u32> = ns.map(|ns| band(ns).0).collect();
+        let (&lowest, &highest) = (bands.iter().min()?, bands.iter().max()?);
+        let bands = highest - lowest + 1;
+        Some(Self {
+            lowest,
+            highest,
+            bands_per_row: bands.div_ceil(rows).max(1),
+            rows_per_band: (rows / bands).clamp(1, 4),
+        })
+    }
+
+    /// The row of a latency, from below.
+    fn row(&self, ns: u64) -> u32 {
+        let (band, share) = band(ns);
+        let within = (share * f64::from(self.rows_per_band)) as u32;
+        (band - self.lowest) / self.bands_per_row * self.rows_per_band
+            + within.min(self.rows_per_band - 1)
+    }
+
+    /// The latency that a row begins with, if it is one of the edges.
+    fn label(&self, row: u32) -> Option<u64> {
+        let band = self.lowest + row / self.rows_per_band * self.bands_per_row;
+        let edge = row % self.rows_per_band == 0 && band <= self.highest;
+        edge.then(|| (EDGES[band as usize % 3] * 10f64.powi((band / 3) as i32)) as u64)
+    }
+
+    fn rows(&self) -> u32 {
+        (self.highest - self.lowest + 1).div_ceil(self.bands_per_row) * self.rows_per_band
+    }
+}
+
+/// The band of a latency, and how far up in it, on a log scale, the latency lies.
+fn band(ns: u64) -> (u32, f64) {
+    let ns = ns.max(1);
+    let decade = ns.ilog10();
+    let lead = ns as f64 / 10f64.powi(decade as i32);
+    let step = EDGES.iter().rposition(|edge| lead >= *edge).unwrap_or(0);
+    let (low, high) = (EDGES[step], EDGES.get(step + 1).copied().unwrap_or(10.0));
+    let share = (lead / low).ln() / (high / low).ln();
+    (3 * decade + step as u32, share)
+}
+
+/// Draws the newest intervals at the right. An interval is the (nanoseconds, count) of its buckets;
+/// `nothing` stands there if all are empty. Tells how many lines it took.
+pub fn render(
+    intervals: &[&[(u64, u64)]],
+    nothing: &str,
+    theme: &Theme,
+    area: Rect,
+    buf: &mut Buffer,
+) -> u16 {
     if area.width <= LABEL || area.height == 0 {
-        return;
+        return 0;
     }
     let width = usize::from(area.width - LABEL);
     let shown = &intervals[intervals.len().saturating_sub(width)..];
-    let octaves = || {
-        shown
-            .iter()
-            .flat_map(|buckets| buckets.iter())
-            .map(|&(ns, _)| ns.max(1).ilog2())
+    let latencies = shown.iter().flat_map(|buckets| buckets.iter());
+    let Some(scale) = Scale::new(latencies.map(|&(ns, _)| ns), u32::from(area.height)) else {
+        buf.set_string(area.x, area.y, nothing, theme.dim());
+        return 0;
     };
-    let (Some(low), Some(high)) = (octaves().min(), octaves().max()) else {
-        buf.set_string(area.x, area.y, "no requests yet", theme.dim());
-        return;
-    };
-    let rows = u32::from(area.height);
-    let step = (high - low + 1).div_ceil(rows).max(1);
-    let row_of = |ns: u64| (ns.max(1).ilog2() - low) / step;
+    let rows = scale.rows();
     let mut columns = vec![vec![0u64; rows as usize]; shown.len()];
     for (column, buckets) in columns.iter_mut().zip(shown) {
         for &(ns, count) in *buckets {
-            column[row_of(ns) as usize] += count;
+            column[scale.row(ns) as usize] += count;
         }
     }
     let most = columns.iter().flatten().copied().max().unwrap_or(1).max(1);
-    for row in 0..area.height {
-        let band = u32::from(area.height - 1 - row);
-        let y = area.y + row;
-        if low + band * step <= high {
-            let label = units::ns(Some(1 << (low + band * step)));
+    let log = |count: u64| (count as f64 + 1.0).ln();
+    for row in 0..rows {
+        let y = area.y + (rows - 1 - row) as u16;
+        if let Some(ns) = scale.label(row) {
+            let label = units::ns(Some(ns));
             buf.set_string(area.x, y, format!("{label:>7}"), theme.dim());
         }
         for (place, column) in columns.iter().enumerate() {
-            let count = column[band as usize];
+            let count = column[row as usize];
             let share = if count == 0 {
                 0.0
             } else {
-                (count as f64 + 1.0).ln() / (most as f64 + 1.0).ln()
+                log(count) / log(most)
             };
-            let x = area.x + LABEL + (width - columns.len() + place) as u16;
             let style = if count == 0 {
                 Style::new()
             } else {
-                theme.ramp(f64::from(band) / f64::from(rows.max(2) - 1))
+                theme.ramp(share)
             };
+            let x = area.x + LABEL + (width - columns.len() + place) as u16;
             buf[(x, y)].set_char(theme.heat(share)).set_style(style);
         }
+    }
+    rows as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_begin_where_people_can_read_them_off() {
+        let scale = Scale::new([12_000, 3_000_000].into_iter(), 24).expect("a scale");
+        let labels: Vec<u64> = (0..scale.rows())
+            .filter_map(|row| scale.label(row))
+            .collect();
+        assert_eq!(labels[..4], [10_000, 20_000, 50_000, 100_000]);
+        assert_eq!(labels.last(), Some(&2_000_000));
+        assert!(scale.rows() <= 24);
+    }
+
+    #[test]
+    fn a_row_holds_what_its_label_says() {
+        for rows in [3, 9, 40] {
+            let all = || (0..7).flat_map(|decade| [1, 3, 9].map(|n| n * 10u64.pow(decade)));
+            let scale = Scale::new(all(), rows).expect("a scale");
+            for ns in all() {
+                let row = scale.row(ns);
+                assert!(row < rows, "{ns} in {rows}");
+                let begin = (0..=row).rev().find_map(|row| scale.label(row));
+                assert!(begin.is_some_and(|begin| begin <= ns), "{ns} in {rows}");
+                let mut above = row + 1..scale.rows();
+                let end = above.find_map(|row| scale.label(row));
+                assert!(end.is_none_or(|end| ns < end), "{ns} in {rows}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_latencies_there_is_no_scale() {
+        assert!(Scale::new([].into_iter(), 5).is_none());
     }
 }

@@ -1,19 +1,19 @@
 //! Values over time on one line, the newest at the right.
 
+use ratatui::text::{Line, Span};
+
+use super::graph;
 use crate::tui::theme::Theme;
 
-/// The last `width` values; a time without a value is a blank, a zero is the lowest mark.
-pub fn line(values: &[Option<f64>], width: usize, theme: &Theme) -> String {
+/// The last `width` values; a time without a value is a blank, a zero is the lowest mark, and whatever
+/// is more than zero is more than that.
+pub fn line(values: &[Option<f64>], width: usize, theme: &Theme) -> Line<'static> {
     let shown = &values[values.len().saturating_sub(width)..];
-    let max = shown
-        .iter()
-        .flatten()
-        .fold(0.0f64, |max, value| max.max(*value));
+    let top = graph::top(shown);
     let mark = |value: &Option<f64>| {
-        value.map_or(' ', |value| {
-            theme.spark(if max > 0.0 { value / max } else { 0.0 })
-        })
+        let height = value.map_or(0, |value| graph::eighths(value / top, 1));
+        theme.column(height)
     };
-    let line: String = shown.iter().map(mark).collect();
-    format!("{line:>width$}")
+    let marks: String = shown.iter().map(mark).collect();
+    Line::from(Span::styled(format!("{marks:>width$}"), theme.graph()))
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     model::{ExtentFrame, Latency},
-    tui::theme::Depth,
+    tui::theme::{Depth, ThemeName},
 };
 
 #[test]
@@ -23,7 +23,7 @@ fn each_part_of_the_file_has_its_column() {
         extents: extents.into(),
         ..DeviceFrame::default()
     };
-    let buf = strip(&device, &Theme::new(Depth::Mono, true), 6);
+    let buf = strip(&device, &Theme::new(ThemeName::Dark, Depth::Mono, true), 6);
     let text: String = buf.content.iter().map(|cell| cell.symbol()).collect();
     assert_eq!(text, "##..uu");
 }
@@ -41,7 +41,11 @@ fn a_million_extents_are_drawn() {
         extents: extents.into(),
         ..DeviceFrame::default()
     };
-    let buf = strip(&device, &Theme::new(Depth::True, false), 200);
+    let buf = strip(
+        &device,
+        &Theme::new(ThemeName::Dark, Depth::True, false),
+        200,
+    );
     assert!(buf.content.iter().all(|cell| cell.symbol() == "█"));
 }
 
@@ -73,7 +77,11 @@ fn an_extent_is_coloured_over_its_whole_width() {
         }],
         ..DeviceFrame::default()
     };
-    let buf = strip(&device, &Theme::new(Depth::True, false), 20);
+    let buf = strip(
+        &device,
+        &Theme::new(ThemeName::Dark, Depth::True, false),
+        20,
+    );
     let hot = buf.content[0].fg;
     assert!(buf.content[..10].iter().all(|cell| cell.fg == hot));
     assert!(buf.content[10..].iter().all(|cell| cell.fg != hot));
@@ -99,7 +107,7 @@ fn the_whole_column_decides_not_its_beginning() {
         extents: extents.into(),
         ..DeviceFrame::default()
     };
-    let buf = strip(&device, &Theme::new(Depth::Mono, true), 1);
+    let buf = strip(&device, &Theme::new(ThemeName::Dark, Depth::Mono, true), 1);
     assert_eq!(buf.content[0].symbol(), "#");
 }
 
@@ -127,7 +135,7 @@ fn neighbours_that_share_counters_share_the_colour() {
         }],
         ..DeviceFrame::default()
     };
-    let buf = strip(&device, &Theme::new(Depth::True, false), 8);
+    let buf = strip(&device, &Theme::new(ThemeName::Dark, Depth::True, false), 8);
     let hot = buf.content[7].fg;
     assert!(buf.content[4..].iter().all(|cell| cell.fg == hot));
     assert!(buf.content[..4].iter().all(|cell| cell.fg != hot));
@@ -151,7 +159,7 @@ fn what_got_data_since_the_last_interval_is_marked() {
     };
     let area = Rect::new(0, 0, 4, 1);
     let mut buf = Buffer::empty(area);
-    let theme = Theme::new(Depth::Mono, true);
+    let theme = Theme::new(ThemeName::Dark, Depth::Mono, true);
     Strip::default().render(&device, Some(&before), &theme, area, &mut buf);
     let text: String = buf.content.iter().map(|cell| cell.symbol()).collect();
     assert_eq!(text, "#+.+");
