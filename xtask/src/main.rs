@@ -36,9 +36,22 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Draw the README's pictures from the recording that is shipped.
+    Picture,
     /// Check the formatting and run clippy.
     Lint,
 }
+
+/// What draws the pictures.
+const PICTURE: [&str; 7] = [
+    "run",
+    "--quiet",
+    "--locked",
+    "--package",
+    "rloop-cli",
+    "--example",
+    "picture",
+];
 
 fn main() -> ExitCode {
     if std::env::var_os(wrapper::VARIABLE).is_some() {
@@ -48,6 +61,7 @@ fn main() -> ExitCode {
         Task::Test { filter } => test::run(filter.as_deref()),
         Task::Bpf { check: false } => bpf::build(),
         Task::Bpf { check: true } => bpf::check(),
+        Task::Picture => succeed(cargo().args(PICTURE)),
         Task::Lint => lint::run(),
     };
     match done {

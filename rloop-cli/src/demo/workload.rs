@@ -74,6 +74,8 @@ pub fn workload_main(device: &Path) -> ! {
     if tied.is_err() || expected != Some(parent_id()) {
         exit(1);
     }
+    // It was started as /proc/self/exe, and would be shown as "exe".
+    let _ = rustix::thread::set_name(c"demo-workload");
     let Err(error) = Workload::open(device).and_then(Workload::run_for_ever);
     eprintln!("{}: {error}", device.display());
     exit(1)

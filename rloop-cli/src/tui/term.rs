@@ -22,29 +22,32 @@ use ratatui::{
 /// Enough for a frame of a large terminal: one write a frame, which is what makes ssh quick.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// What is drawn on.
+type Screen = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
+
 /// The terminal in our hands; dropping it gives it back.
 pub struct Term {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    terminal: Screen,
 }
 
 impl Term {
     /// Takes the terminal over.
     pub fn take() -> io::Result<Self> {
         restore_on_panic();
-        enable_raw_mode()?;
-        let taken = Self::enter();
-        if taken.is_err() {
-            restore();
+        match Self::enter() {
+            Ok(terminal) => Ok(Self { terminal }),
+            Err(error) => {
+                restore();
+                Err(error)
+            }
         }
-        taken
     }
 
-    fn enter() -> io::Result<Self> {
+    fn enter() -> io::Result<Screen> {
+        enable_raw_mode()?;
         execute!(stdout(), EnterAlternateScreen)?;
         let backend = CrosstermBackend::new(BufWriter::with_capacity(BUFFER_BYTES, stdout()));
-        Ok(Self {
-            terminal: Terminal::new(backend)?,
-        })
+        Terminal::new(backend)
     }
 
     /// Draws one frame, shown by the terminal at once.
@@ -59,9 +62,10 @@ impl Term {
         restore();
         // The whole group, as the terminal does it: a program in front (such as cargo) stops too.
         rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
-        enable_raw_mode()?;
-        execute!(stdout(), EnterAlternateScreen)?;
-        self.terminal.clear()
+        // A new one, which remembers nothing of a screen that is gone. To clear the old one, ratatui
+        // would ask the terminal for its cursor, and our own reader of keys would swallow the answer.
+        self.terminal = Self::enter()?;
+        Ok(())
     }
 }
 

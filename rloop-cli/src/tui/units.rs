@@ -23,6 +23,30 @@ pub fn bytes(value: u64) -> String {
     scaled(value, UNITS[unit])
 }
 
+/// A place in a file: exact, for as long as it can be read.
+pub fn offset(value: u64) -> String {
+    const READABLE: u64 = 10_000_000_000;
+    let (whole, rest) = (value / 1024, value % 1024);
+    match (rest, whole) {
+        (0, 0) => "0 B".to_owned(),
+        (0, ..READABLE) => format!("{} KiB", thousands(whole)),
+        (1.., 0..1024) => format!("{} B", thousands(value)),
+        _ => bytes(value),
+    }
+}
+
+fn thousands(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A count or a rate, in powers of 1000.
 pub fn count(value: f64) -> String {
     match value {
@@ -62,6 +86,11 @@ mod tests {
         assert_eq!(bytes(1023), "1.00 KiB");
         assert_eq!(bytes(4096), "4 KiB");
         assert_eq!(bytes(150 << 20), "150 MiB");
+        assert_eq!(offset(0), "0 B");
+        assert_eq!(offset(131_104 << 10), "131,104 KiB");
+        assert_eq!(offset(4096 + 512), "4,608 B");
+        assert_eq!(offset(9_999_999_999 << 10), "9,999,999,999 KiB");
+        assert_eq!(offset(20 << 40), "20.0 TiB");
         assert_eq!(count(12.0), "12");
         assert_eq!(count(82_345.0), "82.3k");
         assert_eq!(percent(Some(0.994)), "99%");

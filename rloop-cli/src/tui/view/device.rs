@@ -89,11 +89,10 @@ pub(super) fn over_time(
 /// While there are few intervals each one takes several columns, so that they fill the width.
 fn stretched<T: Clone>(intervals: Vec<T>, width: u16) -> Vec<T> {
     const COLUMNS_MAX: usize = 4;
-    let columns = (usize::from(width) / intervals.len().max(1)).clamp(1, COLUMNS_MAX);
-    let intervals = intervals.into_iter();
-    intervals
-        .flat_map(|interval| std::iter::repeat_n(interval, columns))
-        .collect()
+    let count = intervals.len();
+    let columns = usize::from(width).min(COLUMNS_MAX * count).max(count);
+    let at = |column: usize| intervals[column * count / columns].clone();
+    (0..columns).map(at).collect()
 }
 
 /// The latencies of all requests but flushes.
@@ -196,6 +195,14 @@ fn cells(parts: &[u64], width: u64) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_intervals_fill_the_width_and_many_are_as_they_are() {
+        assert_eq!(stretched(vec![1, 2], 5), [1, 1, 1, 2, 2]);
+        assert_eq!(stretched(vec![1, 2], 80).len(), 8);
+        assert_eq!(stretched(vec![1, 2, 3], 2), [1, 2, 3]);
+        assert!(stretched(Vec::<u8>::new(), 9).is_empty());
+    }
 
     #[test]
     fn a_bar_is_as_wide_as_its_parts_together() {

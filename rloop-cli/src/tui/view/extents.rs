@@ -30,7 +30,7 @@ pub(super) fn render(
     area: Rect,
     buf: &mut Buffer,
 ) {
-    let high = if area.height >= TALL { 4 } else { 2 };
+    let high = if area.height >= TALL { 5 } else { 3 };
     let [title, strip, axis, legend, counts, _, list] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(high),
@@ -104,9 +104,9 @@ fn before<'a>(app: &'a App, device: &DeviceFrame) -> Option<&'a Arc<Vec<Extent>>
 type Value = fn(&ExtentFrame) -> String;
 
 const COLUMNS: [Column<Value>; 12] = [
-    column(|extent| units::bytes(extent.start_bytes), "offset", 9, 0),
+    column(|extent| units::offset(extent.start_bytes), "offset", 17, 0),
     column(|extent| units::bytes(extent.len_bytes), "length", 9, 0),
-    column(disk_offset, "on disk", 9, 3),
+    column(disk_offset, "on disk", 17, 3),
     column(|extent| state(extent).to_owned(), "state", 9, 0),
     column(|extent| units::count(extent.reads as f64), "reads", 7, 0),
     column(|extent| units::count(extent.writes as f64), "writes", 7, 0),
@@ -128,7 +128,7 @@ fn state(extent: &ExtentFrame) -> &'static str {
 
 fn disk_offset(extent: &ExtentFrame) -> String {
     let offset = extent.disk_offset_bytes;
-    offset.map_or_else(|| "-".to_owned(), units::bytes)
+    offset.map_or_else(|| "-".to_owned(), units::offset)
 }
 
 fn table(app: &App, frame: &Arc<Frame>, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {

@@ -84,7 +84,7 @@ fn changes(app: &App, device: &DeviceFrame, lines: u16, area: Rect, buf: &mut Bu
     let theme = &app.theme;
     let titles = format!(
         "{:<12} {:>9} {:>11}  over time",
-        "in this one", "count", "bytes"
+        "changes", "count", "bytes"
     );
     buf.set_string(area.x, area.y, titles, theme.heading());
     for (number, kind) in KINDS.iter().enumerate() {

@@ -165,7 +165,8 @@ impl Pile {
             (0, 0) if row == 0 => theme.extent(State::Hole),
             (0, 0) => ' ',
             (0, _) => theme.extent(State::Unwritten),
-            (1.., _) if filling => theme.filling(),
+            (8.., _) if filling => theme.filling(),
+            (1.., _) if filling && row == 0 => theme.filling(),
             (8.., _) => theme.extent(State::Written),
             // The rest of the cell would hide what is unwritten above.
             (part, all) if all > part && part < 4 => theme.extent(State::Unwritten),

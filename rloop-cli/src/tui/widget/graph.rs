@@ -11,10 +11,11 @@ pub fn top(values: &[Option<f64>]) -> f64 {
 }
 
 /// How many eighths of a line a share of `rows` lines is: one for zero, and more for whatever is more.
+/// The topmost eighth stays free, so that a graph does not grow together with the one above it.
 pub fn eighths(share: f64, rows: u16) -> usize {
     let all = 8 * usize::from(rows);
     if share > 0.0 {
-        2 + (share.min(1.0) * (all - 2) as f64).round() as usize
+        2 + (share.min(1.0) * (all - 3) as f64).round() as usize
     } else {
         1
     }
@@ -54,8 +55,8 @@ mod tests {
     #[test]
     fn nothing_zero_little_and_most_all_look_different() {
         let values = [None, Some(0.0), Some(0.001), Some(9.0)];
-        assert_eq!(drawn(&values, false), ["   █", " ▁▂█"]);
-        assert_eq!(drawn(&values, true), ["   #", " _.#"]);
+        assert_eq!(drawn(&values, false), ["   ▇", " ▁▂█"]);
+        assert_eq!(drawn(&values, true), ["   |", " _.#"]);
     }
 
     #[test]

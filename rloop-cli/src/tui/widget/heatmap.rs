@@ -7,12 +7,13 @@ use crate::tui::{theme::Theme, units};
 /// Width of the labels at the left.
 pub const LABEL: u16 = 8;
 
-/// The rows' edges within a decade.
-const EDGES: [f64; 3] = [1.0, 2.0, 5.0];
+/// Edges of bands within a decade that people can read off, the finest first.
+const EDGES: [&[f64]; 3] = [&[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]];
 
-/// What the rows stand for: the bands from 1 to 2, 2 to 5 and 5 to 10 of every decade, which people
-/// can read off, several to a row where there are few rows, or several rows to a band.
+/// What the rows stand for: the finest bands for which there are rows enough; where there are more,
+/// several rows to a band, and where even decades are too many, several of them to a row.
 struct Scale {
+    edges: &'static [f64],
     lowest: u32,
     highest: u32,
     bands_per_row: u32,
@@ -20,22 +21,27 @@ struct Scale {
 }
 
 impl Scale {
-    /// Shows all of these latencies in so many rows.
-    fn new(ns: impl Iterator<Item = u64>, rows: u32) -> Option<Self> {
-        let bands: Vec<u32> = ns.map(|ns| band(ns).0).collect();
-        let (&lowest, &highest) = (bands.iter().min()?, bands.iter().max()?);
-        let bands = highest - lowest + 1;
-        Some(Self {
-            lowest,
-            highest,
-            bands_per_row: bands.div_ceil(rows).max(1),
-            rows_per_band: (rows / bands).clamp(1, 4),
-        })
+    /// Shows all latencies from one to another in so many rows.
+    fn new(lowest_ns: u64, highest_ns: u64, rows: u32) -> Self {
+        let with = |edges: &'static [f64]| {
+            let (lowest, highest) = (band(lowest_ns, edges).0, band(highest_ns, edges).0);
+            let bands = highest - lowest + 1;
+            Self {
+                edges,
+                lowest,
+                highest,
+                bands_per_row: bands.div_ceil(rows).max(1),
+                rows_per_band: (rows / bands).clamp(1, 4),
+            }
+        };
+        let mut scales = EDGES.iter().map(|edges| with(edges));
+        let fits = scales.find(|scale| scale.bands_per_row == 1);
+        fits.unwrap_or_else(|| with(EDGES[EDGES.len() - 1]))
     }
 
     /// The row of a latency, from below.
     fn row(&self, ns: u64) -> u32 {
-        let (band, share) = band(ns);
+        let (band, share) = band(ns, self.edges);
         let within = (share * f64::from(self.rows_per_band)) as u32;
         (band - self.lowest) / self.bands_per_row * self.rows_per_band
             + within.min(self.rows_per_band - 1)
@@ -44,24 +50,30 @@ impl Scale {
     /// The latency that a row begins with, if it is one of the edges.
     fn label(&self, row: u32) -> Option<u64> {
         let band = self.lowest + row / self.rows_per_band * self.bands_per_row;
-        let edge = row % self.rows_per_band == 0 && band <= self.highest;
-        edge.then(|| (EDGES[band as usize % 3] * 10f64.powi((band / 3) as i32)) as u64)
+        let is_edge = row % self.rows_per_band == 0 && band <= self.highest;
+        let (decade, step) = (band / self.bands(), band % self.bands());
+        is_edge.then(|| (self.edges[step as usize] * 10f64.powi(decade as i32)) as u64)
     }
 
     fn rows(&self) -> u32 {
         (self.highest - self.lowest + 1).div_ceil(self.bands_per_row) * self.rows_per_band
     }
+
+    /// Bands of a decade.
+    fn bands(&self) -> u32 {
+        self.edges.len() as u32
+    }
 }
 
 /// The band of a latency, and how far up in it, on a log scale, the latency lies.
-fn band(ns: u64) -> (u32, f64) {
+fn band(ns: u64, edges: &[f64]) -> (u32, f64) {
     let ns = ns.max(1);
     let decade = ns.ilog10();
     let lead = ns as f64 / 10f64.powi(decade as i32);
-    let step = EDGES.iter().rposition(|edge| lead >= *edge).unwrap_or(0);
-    let (low, high) = (EDGES[step], EDGES.get(step + 1).copied().unwrap_or(10.0));
+    let step = edges.iter().rposition(|edge| lead >= *edge).unwrap_or(0);
+    let (low, high) = (edges[step], edges.get(step + 1).copied().unwrap_or(10.0));
     let share = (lead / low).ln() / (high / low).ln();
-    (3 * decade + step as u32, share)
+    (decade * edges.len() as u32 + step as u32, share)
 }
 
 /// Draws the newest intervals at the right. An interval is the (nanoseconds, count) of its buckets;
@@ -78,11 +90,12 @@ pub fn render(
     }
     let width = usize::from(area.width - LABEL);
     let shown = &intervals[intervals.len().saturating_sub(width)..];
-    let latencies = shown.iter().flat_map(|buckets| buckets.iter());
-    let Some(scale) = Scale::new(latencies.map(|&(ns, _)| ns), u32::from(area.height)) else {
+    let latencies = || shown.iter().flat_map(|buckets| buckets.iter()).map(|b| b.0);
+    let (Some(lowest), Some(highest)) = (latencies().min(), latencies().max()) else {
         buf.set_string(area.x, area.y, nothing, theme.dim());
         return 0;
     };
+    let scale = Scale::new(lowest, highest, u32::from(area.height));
     let rows = scale.rows();
     let mut columns = vec![vec![0u64; rows as usize]; shown.len()];
     for (column, buckets) in columns.iter_mut().zip(shown) {
@@ -121,25 +134,31 @@ pub fn render(
 mod tests {
     use super::*;
 
+    fn labels(scale: &Scale) -> Vec<u64> {
+        (0..scale.rows())
+            .filter_map(|row| scale.label(row))
+            .collect()
+    }
+
     #[test]
     fn rows_begin_where_people_can_read_them_off() {
-        let scale = Scale::new([12_000, 3_000_000].into_iter(), 24).expect("a scale");
-        let labels: Vec<u64> = (0..scale.rows())
-            .filter_map(|row| scale.label(row))
-            .collect();
-        assert_eq!(labels[..4], [10_000, 20_000, 50_000, 100_000]);
-        assert_eq!(labels.last(), Some(&2_000_000));
-        assert!(scale.rows() <= 24);
+        let scale = |rows| Scale::new(12_000, 3_000_000, rows);
+        assert_eq!(labels(&scale(24))[..4], [10_000, 20_000, 50_000, 100_000]);
+        assert_eq!(labels(&scale(24)).last(), Some(&2_000_000));
+        assert_eq!(labels(&scale(6))[..3], [10_000, 30_000, 100_000]);
+        assert_eq!(labels(&scale(4)), [10_000, 100_000, 1_000_000]);
+        assert_eq!(labels(&scale(2)), [10_000, 1_000_000]);
     }
 
     #[test]
     fn a_row_holds_what_its_label_says() {
-        for rows in [3, 9, 40] {
+        for rows in [3, 9, 14, 40] {
             let all = || (0..7).flat_map(|decade| [1, 3, 9].map(|n| n * 10u64.pow(decade)));
-            let scale = Scale::new(all(), rows).expect("a scale");
+            let scale = Scale::new(1, 9_000_000, rows);
+            assert!(scale.rows() <= rows);
             for ns in all() {
                 let row = scale.row(ns);
-                assert!(row < rows, "{ns} in {rows}");
+                assert!(row < scale.rows(), "{ns} in {rows}");
                 let begin = (0..=row).rev().find_map(|row| scale.label(row));
                 assert!(begin.is_some_and(|begin| begin <= ns), "{ns} in {rows}");
                 let mut above = row + 1..scale.rows();
@@ -147,10 +166,5 @@ mod tests {
                 assert!(end.is_none_or(|end| ns < end), "{ns} in {rows}");
             }
         }
-    }
-
-    #[test]
-    fn without_latencies_there_is_no_scale() {
-        assert!(Scale::new([].into_iter(), 5).is_none());
     }
 }
