@@ -19,7 +19,10 @@ use std::{
     time::Duration,
 };
 
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::{
+    event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+    style::force_color_output,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -72,6 +75,9 @@ pub async fn run(
     mut frames: mpsc::Receiver<FrameMessage>,
     options: TuiOptions,
 ) -> io::Result<Exit> {
+    // The theme decides. Left to itself, crossterm sees NO_COLOR as well and turns each colour into a
+    // code that takes bold and reverse away.
+    force_color_output(true);
     let mut app = App::new(
         Theme::detect(options.theme, options.color, options.ascii),
         options.replay,

@@ -131,6 +131,31 @@ impl Terminal {
     }
 }
 
+/// Whether any cell has a colour, and whether any is bold.
+fn looks(screen: &vt100::Screen) -> (bool, bool) {
+    let (rows, columns) = screen.size();
+    let places =
+        (0..rows.get()).flat_map(|row| (0..columns.get()).map(move |column| (row, column)));
+    let cells: Vec<_> = places
+        .filter_map(|(row, column)| screen.cell(row, column))
+        .collect();
+    let coloured = cells
+        .iter()
+        .any(|cell| cell.fgcolor() != vt100::Color::Default);
+    (coloured, cells.iter().any(|cell| cell.bold()))
+}
+
+#[test]
+fn no_color_is_heeded_unless_colours_are_asked_for() {
+    for (options, coloured) in [("", false), ("--color always", true)] {
+        let mut terminal = Terminal::start(&format!("NO_COLOR=1 exec $0 {options} \"$@\""));
+        terminal.wait_for("by place");
+        assert_eq!(looks(terminal.screen.screen()), (coloured, true));
+        terminal.press("q");
+        assert_eq!(terminal.ended(), 0);
+    }
+}
+
 #[test]
 fn keys_lead_through_the_views_and_q_gives_the_screen_back() {
     let mut terminal = Terminal::start("exec $0 \"$@\"");

@@ -15,7 +15,7 @@ use rloop::{
     source::live::{Live, LiveOptions},
     tui::{
         app::App,
-        theme::{Depth, Theme},
+        theme::{Depth, Theme, ThemeName},
         view,
     },
 };
@@ -85,7 +85,7 @@ fn every_completion_is_seen_or_counted_as_lost() {
 
 /// The dashboard's first line.
 fn header(older: &Sample, newer: &Sample) -> String {
-    let mut app = App::new(Theme::new(Depth::Mono, true), false);
+    let mut app = App::new(Theme::new(ThemeName::Dark, Depth::Mono, true), false);
     app.push(Arc::new(derive(older, newer)));
     let area = Rect::new(0, 0, 80, 24);
     let mut buffer = Buffer::empty(area);

@@ -100,7 +100,7 @@ pub fn send(kind: EventKind, device: u32, time_ns: u64, duration_ns: u64, detail
         duration_ns,
         detail,
     };
-    if EVENTS.output(&event, 0).is_err()
+    if EVENTS.output(event, 0).is_err()
         && let Some(lost) = EVENTS_LOST.get_ptr_mut(0)
     {
         add(lost, 1);

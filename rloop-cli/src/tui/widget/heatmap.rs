@@ -50,7 +50,7 @@ impl Scale {
     /// The latency that a row begins with, if it is one of the edges.
     fn label(&self, row: u32) -> Option<u64> {
         let band = self.lowest + row / self.rows_per_band * self.bands_per_row;
-        let is_edge = row % self.rows_per_band == 0 && band <= self.highest;
+        let is_edge = row.is_multiple_of(self.rows_per_band) && band <= self.highest;
         let (decade, step) = (band / self.bands(), band % self.bands());
         is_edge.then(|| (self.edges[step as usize] * 10f64.powi(decade as i32)) as u64)
     }
