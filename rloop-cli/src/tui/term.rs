@@ -3,7 +3,10 @@
 use std::{
     io::{self, BufWriter, Stdout, Write as _, stdout},
     panic,
-    sync::Once,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ratatui::{
@@ -21,6 +24,9 @@ use ratatui::{
 
 /// Enough for a frame of a large terminal: one write a frame, which is what makes ssh quick.
 const BUFFER_BYTES: usize = 64 << 10;
+
+/// The terminal is on our screen.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// What is drawn on.
 type Screen = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
@@ -44,6 +50,7 @@ impl Term {
     }
 
     fn enter() -> io::Result<Screen> {
+        TAKEN.store(true, Ordering::Relaxed);
         enable_raw_mode()?;
         execute!(stdout(), EnterAlternateScreen)?;
         let backend = CrosstermBackend::new(BufWriter::with_capacity(BUFFER_BYTES, stdout()));
@@ -77,8 +84,12 @@ impl Drop for Term {
     }
 }
 
-/// Gives the terminal back. It may be gone: then there is nothing to restore and nobody to tell.
+/// Gives the terminal back, once: to leave a screen twice moves the cursor to where it was before what
+/// was printed since. The terminal may be gone: then there is nothing to restore and nobody to tell.
 fn restore() {
+    if !TAKEN.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let _ = disable_raw_mode();
     let _ = execute!(stdout(), EndSynchronizedUpdate, LeaveAlternateScreen, Show);
     let _ = stdout().flush();
