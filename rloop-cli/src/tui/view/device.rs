@@ -31,6 +31,15 @@ pub(super) fn mode(device: &DeviceFrame) -> String {
     }
 }
 
+/// Whether nothing tells of such changes of the device's file: then a count of 0 says nothing.
+pub(super) fn is_unknown(app: &App, device: &DeviceFrame, what: &str) -> bool {
+    let fs = &device.backing.fs;
+    let everywhere = app.history.current().into_iter();
+    let everywhere = everywhere.flat_map(|frame| &frame.unavailable);
+    let mut missing = device.unavailable.iter().chain(everywhere);
+    missing.any(|missing| missing.what.starts_with(&format!("{what} of {fs}")))
+}
+
 /// The frame of a view of one device: its title and a blank line. Gives what is left for the view.
 pub(super) fn titled(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut Buffer) -> Rect {
     let [top, _, body] = Layout::vertical([

@@ -21,6 +21,8 @@ const TALL: u16 = 26;
 /// One kind of change.
 struct Kind {
     name: &'static str,
+    /// What is listed as unavailable where it is not known.
+    source: &'static str,
     count: fn(&DeviceFrame) -> u64,
     bytes: Option<fn(&DeviceFrame) -> u64>,
 }
@@ -28,21 +30,25 @@ struct Kind {
 const KINDS: [Kind; 4] = [
     Kind {
         name: "fills",
+        source: "holes",
         count: |device| device.holes.fills,
         bytes: Some(|device| device.holes.fill_bytes),
     },
     Kind {
         name: "conversions",
+        source: "holes",
         count: |device| device.holes.conversions,
         bytes: Some(|device| device.holes.conversion_bytes),
     },
     Kind {
         name: "punches",
+        source: "holes",
         count: |device| device.holes.punches,
         bytes: Some(|device| device.holes.punched_bytes),
     },
     Kind {
         name: "commits",
+        source: "journal commits",
         count: |device| device.commits.duration.count,
         bytes: None,
     },
@@ -89,10 +95,12 @@ fn changes(app: &App, device: &DeviceFrame, lines: u16, area: Rect, buf: &mut Bu
     buf.set_string(area.x, area.y, titles, theme.heading());
     for (number, kind) in KINDS.iter().enumerate() {
         let y = area.y + 1 + number as u16 * lines;
-        let bytes = kind
-            .bytes
-            .map_or_else(|| "-".to_owned(), |bytes| units::bytes(bytes(device)));
-        let count = units::count((kind.count)(device) as f64);
+        let is_known = !device::is_unknown(app, device, kind.source);
+        let none = || "-".to_owned();
+        let bytes = kind.bytes.filter(|_| is_known);
+        let bytes = bytes.map_or_else(none, |bytes| units::bytes(bytes(device)));
+        let count = is_known.then(|| units::count((kind.count)(device) as f64));
+        let count = count.unwrap_or_else(none);
         let row = Rect::new(area.x, y + lines - 1, area.width, 1);
         Line::from(vec![
             Span::styled(format!("{:<12}", kind.name), theme.heading()),
@@ -105,7 +113,7 @@ fn changes(app: &App, device: &DeviceFrame, lines: u16, area: Rect, buf: &mut Bu
             width: area.width.saturating_sub(WORDS),
             height: lines,
         };
-        let count = |device: &DeviceFrame| Some((kind.count)(device) as f64);
+        let count = |device: &DeviceFrame| is_known.then(|| (kind.count)(device) as f64);
         let values = device::over_time(app, device, picture.width, count);
         graph::render(&values, graph::top(&values), theme, picture, buf);
     }

@@ -7,6 +7,7 @@ use ratatui::style::Color;
 use super::*;
 use crate::{
     model::{DeviceFrame, ExtentFrame, Frame, derive},
+    sample::Unavailable,
     source::{Source as _, synthetic::Synthetic},
     tui::{
         bindings::Action,
@@ -159,6 +160,37 @@ fn ascii_is_ascii() {
             text.chars().find(|letter| !letter.is_ascii())
         );
     }
+}
+
+#[test]
+fn what_is_not_known_is_no_zero() {
+    let mut app = App::new(Theme::new(ThemeName::Dark, Depth::True, false), false);
+    let mut device = DeviceFrame {
+        name: "loop0".into(),
+        ..DeviceFrame::default()
+    };
+    device.backing.fs = "btrfs".into();
+    let frame = |device: &DeviceFrame| {
+        Arc::new(Frame {
+            devices: vec![device.clone()],
+            ..Frame::default()
+        })
+    };
+    let fills = |app: &App| {
+        let text = text(&draw(app, 80, 24));
+        let line = text.lines().find(|line| line.starts_with("fills"));
+        let words = line.expect("a line").split_whitespace();
+        words.skip(1).take(1).collect::<String>()
+    };
+    app.view = View::Holes;
+    app.push(frame(&device));
+    assert_eq!(fills(&app), "0");
+    device.unavailable.push(Unavailable {
+        what: "holes of btrfs files".into(),
+        why: "nothing tells of them".into(),
+    });
+    app.push(frame(&device));
+    assert_eq!(fills(&app), "-");
 }
 
 #[test]
