@@ -171,11 +171,17 @@ fn keys_lead_through_the_views_and_q_gives_the_screen_back() {
     terminal.wait("step back", |screen| clock(screen) < paused_at);
     terminal.press("]");
     terminal.wait("step forth", |screen| clock(screen) == paused_at);
+    terminal.press("sr");
+    terminal.wait_for("by requests, reversed");
     terminal.press("?");
     terminal.wait_for("Keys");
     terminal.press("\x1b");
     terminal.wait("screen without help", |screen| {
         !screen.contents().contains("Keys")
+    });
+    terminal.press(".");
+    terminal.wait("newest frame", |screen| {
+        !screen.contents().contains("PAUSED")
     });
     terminal.press("/nobody");
     terminal.wait_for("no device fits the filter");

@@ -88,6 +88,41 @@ fn line(device: &DeviceFrame, interval_ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::{Cgroup, Submitter};
+
+    #[test]
+    fn who_submitted_most_is_named_with_its_cgroup() {
+        let who = |pid, cgroup| Submitter {
+            pid,
+            command: "dd".into(),
+            cgroup,
+            ..Submitter::default()
+        };
+        let path = Some("/user.slice".into());
+        let mut device = DeviceFrame {
+            submitters: vec![who(7, Cgroup { id: 4, path })],
+            ..DeviceFrame::default()
+        };
+        let second = |device: &DeviceFrame| {
+            let frame = Frame {
+                devices: vec![device.clone()],
+                ..Frame::default()
+            };
+            lines(&frame).lines().nth(1).map(str::to_owned)
+        };
+        assert_eq!(
+            second(&device).as_deref(),
+            Some("  by dd[7] in /user.slice")
+        );
+        let gone = Cgroup { id: 9, path: None };
+        device.submitters.insert(0, who(8, gone));
+        assert_eq!(
+            second(&device).as_deref(),
+            Some("  by dd[8] in cgroup 9, and 1 more")
+        );
+        device.submitters.clear();
+        assert_eq!(second(&device), None);
+    }
 
     #[test]
     fn lines_fit_and_columns_align() {

@@ -185,14 +185,24 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
         Span::styled(text, theme.accent()).render(area, buf);
         return;
     }
-    if let Some(why) = &app.ended {
-        let text = format!("ended: {why}  (q quits, ? helps, [ goes back)");
-        Span::styled(text, theme.warning()).render(area, buf);
-        return;
-    }
     let order = if app.reverse { ", reversed" } else { "" };
-    let order = format!("by {}{order}", app.sort.name());
-    let mut room = usize::from(area.width).saturating_sub(order.len() + 1);
+    let order = Line::styled(format!("by {}{order}", app.sort.name()), theme.dim());
+    let left = match &app.ended {
+        Some(why) => {
+            let text = format!("ended: {why}  (q quits, ? helps, [ goes back)");
+            Line::styled(text, theme.warning())
+        }
+        None => keys(theme, area.width.saturating_sub(order.width() as u16 + 1)),
+    };
+    if left.width() + order.width() < usize::from(area.width) {
+        order.right_aligned().render(area, buf);
+    }
+    left.render(area, buf);
+}
+
+/// As many keys of the footer as there is room for.
+fn keys<'a>(theme: &Theme, width: u16) -> Line<'a> {
+    let mut room = usize::from(width);
     let mut spans = Vec::new();
     for binding in BINDINGS.iter().filter(|binding| binding.footer) {
         let help = format!(" {}  ", binding.help);
@@ -204,10 +214,7 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
         spans.push(Span::styled(binding.label, theme.heading()));
         spans.push(Span::styled(help, theme.dim()));
     }
-    Line::from(spans).render(area, buf);
-    Line::styled(order, theme.dim())
-        .right_aligned()
-        .render(area, buf);
+    Line::from(spans)
 }
 
 fn waiting(app: &App, area: Rect, buf: &mut Buffer) {
