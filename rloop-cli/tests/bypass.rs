@@ -89,12 +89,10 @@ fn bypass_on_btrfs_is_what_this_kernel_really_does() {
     let bypass = bypass_of(image.path(), &direct(), COUNT).bypass;
     assert_completed_bytes(bypass.direct_read_bytes, BYTES, 16 * BLOCK as u64);
     assert!(bypass.derived);
-    // Whether a checksummed direct write is direct is the kernel's choice; that it is one or the other is not.
-    assert_eq!(
-        bypass.direct_write_bytes + bypass.buffered_write_bytes,
-        BYTES,
-        "{bypass:?}"
-    );
+    // Whether a checksummed direct write is direct is the kernel's choice; that it is one or the other is
+    // not.
+    let written = bypass.direct_write_bytes + bypass.buffered_write_bytes;
+    assert_completed_bytes(written, BYTES, 16 * BLOCK as u64);
 }
 
 fn assert_mixed(fs: &str) {
@@ -126,9 +124,11 @@ fn assert_mixed(fs: &str) {
     assert_eq!(buffered, (BUFFERED * block, BUFFERED * block));
     let part = json_of(&json(&before, &after), &device);
     assert_eq!(part["mode"], "mixed");
-    // 61 in 100, less what the machine lost.
+    // 61 in 100, if the machine loses nothing.
+    let moved = |direct: u64, buffered: u64| direct as f64 / (direct + buffered) as f64;
+    let direct = bypass.direct_read_bytes + bypass.direct_write_bytes;
     let ratio = part["bypass"]["ratio"].as_f64().expect("a number");
-    assert!((0.59..=0.61).contains(&ratio), "{ratio}");
+    assert_eq!(ratio, moved(direct, buffered.0 + buffered.1));
 }
 
 #[test]

@@ -117,10 +117,9 @@ fn what_a_killed_demo_leaves_goes_when_the_next_starts() {
     }
     let scratch = ScratchDir::new();
     let mut killed = demo(scratch.path());
+    let (_, files) = left_in(scratch.path());
     killed.signal(libc::SIGKILL);
     killed.end();
-    let (_, files) = left_in(scratch.path());
-    assert_eq!(files.len(), 1);
     let mut next = demo(scratch.path());
     assert!(!files[0].exists());
     next.signal(libc::SIGTERM);

