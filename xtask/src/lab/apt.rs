@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::chroot::by_itself;
 use super::recipe::{BACKPORTS, KERNEL_PACKAGES, RELEASE, packages};
 use crate::debian::{Mirror, PrivateApt};
 use crate::output_of;
@@ -76,7 +77,7 @@ fn bootstrap(root: &Path) -> Result<()> {
         .into_iter()
         .chain(packages().map(str::to_owned))
         .collect();
-    let mut command = Command::new("mmdebstrap");
+    let mut command = by_itself("mmdebstrap");
     command
         .args(["--mode=root", "--variant=minbase", "--architectures=amd64"])
         .arg("--aptopt=APT::Install-Recommends \"false\"")

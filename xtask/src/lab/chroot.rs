@@ -1,7 +1,10 @@
 //! Programs of the lab's folder, run inside it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
 
 /// Mounts what programs need, in a mount namespace that ends with the program: nothing is left
 /// mounted, however this ends.
@@ -32,13 +35,10 @@ impl Chroot {
         self
     }
 
-    /// A command for `program`. It ends when this process does.
+    /// A command for `program`.
     pub(super) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--pdeathsig", "KILL", "unshare", "--mount"])
-            .args(["sh", "-ec", ENTER, "sh"])
-            .arg(&self.root);
+        let mut command = by_itself("sh");
+        command.args(["-ec", ENTER, "sh"]).arg(&self.root);
         for (outside, inside) in &self.binds {
             command.arg(outside).arg(inside);
         }
@@ -62,4 +62,25 @@ impl Chroot {
                 .unwrap_or(Path::new(inside)),
         )
     }
+}
+
+/// A command whose mounts nobody else sees. It ends when this process does, with all it started.
+pub(super) fn by_itself(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "unshare", "--mount"])
+        .args(["--pid", "--fork", "--kill-child", program]);
+    command
+}
+
+/// Runs a command of a root folder, and fails if it does.
+pub(super) fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().context("could not start setpriv")?;
+    if !status.success() {
+        let words = command.get_args().map(OsStr::to_string_lossy);
+        let inside = words.skip_while(|word| word != "--").skip(1);
+        let line = inside.collect::<Vec<_>>().join(" ");
+        bail!("`{line}` failed ({status})");
+    }
+    Ok(())
 }

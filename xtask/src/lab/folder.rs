@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::chroot::Chroot;
+use super::chroot::{self, Chroot};
 use super::kernel::Kernel;
 use super::{apt, cache, recipe};
 use crate::succeed;
@@ -81,7 +81,7 @@ impl Folder {
 
     /// Its Debian, with the kernel's source and build.
     pub(super) fn chroot(&self) -> Chroot {
-        chroot(&self.path)
+        debian(&self.path)
     }
 
     /// The guest's root disk. It is never written.
@@ -92,7 +92,7 @@ impl Folder {
 
 const DISK: &str = "root.img";
 
-fn chroot(path: &Path) -> Chroot {
+fn debian(path: &Path) -> Chroot {
     Chroot::new(path.join("root"))
         .bind(path.join("source"), "/lab/source")
         .bind(path.join("kernel"), "/lab/kernel")
@@ -145,7 +145,7 @@ fn make(path: &Path, version: &str) -> Result<()> {
     }
     let kernel = Kernel::of(&making.join("root"))?;
     kernel
-        .prepare(&making, &chroot(&making))
+        .prepare(&making, &debian(&making))
         .with_context(|| format!("kernel {} cannot be prepared for modules", kernel.release()))?;
     eprintln!("xtask: making the guest's disk");
     make_disk(&making)?;
@@ -160,7 +160,7 @@ fn make_disk(making: &Path) -> Result<()> {
     let mut command = Chroot::new(making.join("root"))
         .bind(making, "/mnt")
         .command("mke2fs");
-    succeed(
+    chroot::succeed(
         command
             .args([
                 "-q",

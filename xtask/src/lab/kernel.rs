@@ -7,8 +7,7 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::chroot::Chroot;
-use crate::succeed;
+use super::chroot::{Chroot, succeed};
 
 /// The kernel in a lab folder.
 pub(crate) struct Kernel {

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::chroot::succeed;
 use super::folder::Folder;
 use super::symbols::Symbols;
-use crate::{build_folder, output_of, root, succeed};
+use crate::{build_folder, output_of, root};
 
 /// The module's source, seen from the checkout's folder.
 const SOURCE: &str = "kernel-module";

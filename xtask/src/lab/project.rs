@@ -3,10 +3,11 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
 
-use super::chroot::Chroot;
+use super::chroot::{self, Chroot};
 use super::folder::Folder;
 use super::guest::{inherited, unnamed};
 use super::module::{self, Module};
@@ -112,7 +113,7 @@ pub(super) fn build_programs() -> Result<()> {
 
 fn script(command: &Command, stage: &Path) -> Result<String> {
     let line = match command {
-        Command::Shell => String::new(),
+        Command::Shell => format!("{}; exec bash", same_size()),
         Command::Line(line) => line.clone(),
         Command::Script(path, arguments) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -126,6 +127,20 @@ fn script(command: &Command, stage: &Path) -> Result<String> {
         }
     };
     Ok(format!("export PATH={INSIDE}/bin:$PATH\n{line}\n"))
+}
+
+/// What gives the guest's terminal the size of this one.
+fn same_size() -> String {
+    let mut stty = std::process::Command::new("stty");
+    let size = stty.arg("size").stdin(Stdio::inherit()).output();
+    let text = size.map_or_else(
+        |_| String::new(),
+        |size| String::from_utf8_lossy(&size.stdout).into(),
+    );
+    match text.trim().split_once(' ') {
+        Some((rows, columns)) => format!("stty rows {rows} columns {columns}"),
+        None => ":".into(),
+    }
 }
 
 /// The words as sh reads them.
@@ -153,7 +168,7 @@ fn image(folder: &Folder, stage: &Path) -> Result<File> {
     let path = inherited(&disk)?;
     let chroot = Chroot::new(folder.path().join("root")).bind(stage, "/mnt");
     let mut mke2fs = chroot.command("mke2fs");
-    succeed(
+    chroot::succeed(
         mke2fs
             .args(["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0"])
             .args(["-d", "/mnt", &path]),
