@@ -77,6 +77,8 @@ pub(crate) struct Device {
     #[pin]
     pub(crate) locked: Lock<Locked>,
     #[pin]
+    spare: Lock<Option<Spare<Kernel>>>,
+    #[pin]
     pub(crate) changing: Mutex<()>,
     pub(crate) durability: Durability,
     pub(crate) fills: Fills,
@@ -125,6 +127,7 @@ impl Device {
                 map,
                 epoch <- Epoch::new(),
                 locked <- Lock::new(locked),
+                spare <- Lock::new(None),
                 changing <- new_mutex!((), "rloop_changing"),
                 durability: Durability::new(),
                 fills: Fills::new(),
@@ -143,27 +146,24 @@ impl Device {
         Ok(device)
     }
 
-    /// Changes the map until a spare does. `change` runs under the lock, perhaps more than once.
+    /// Changes the map. `change` runs under the lock, more than once if its memory does not do.
     pub(crate) fn change<T>(
         &self,
         mut change: impl FnMut(&ExtentMap<Kernel>, &mut Locked, &mut Spare<Kernel>) -> Result<T, Full>,
     ) -> T {
+        let mut spare = self.spare.lock().take().unwrap_or(Spare::new());
         loop {
-            let Some(mut spare) = self.spare() else {
-                // The allocator waits for memory, so this is not reached.
-                continue;
-            };
-            let mut locked = self.locked.lock();
-            if let Ok(done) = change(&self.map, &mut locked, &mut spare) {
+            // How much is read first: memory is not waited for under RCU. It is always had in the end.
+            let slots = self.map.slots(&kernel::sync::rcu::read_lock());
+            let _ = spare.fill(slots);
+            let done = change(&self.map, &mut self.locked.lock(), &mut spare);
+            if let Ok(done) = done {
+                // What is left does for the next one.
+                let before = self.spare.lock().replace(spare);
+                drop(before);
                 return done;
             }
         }
-    }
-
-    fn spare(&self) -> Option<Spare<Kernel>> {
-        // What a change needs is read first: memory is not waited for under RCU.
-        let slots = self.map.slots(&kernel::sync::rcu::read_lock());
-        Spare::new(slots)
     }
 
     /// Who maps, and why nobody better.

@@ -39,7 +39,7 @@ pub(crate) unsafe trait Memory {
     /// Frees what no reader has ever seen.
     ///
     /// # Safety
-    /// `pointer` is from [`Memory::allocate`] and was not published.
+    /// `pointer` is null, or from [`Memory::allocate`] and was not published.
     unsafe fn free(pointer: *mut u8);
 
     /// Frees what readers may be in, once they are out. The first two words may be overwritten at
@@ -54,40 +54,45 @@ pub(crate) unsafe trait Memory {
 type Link = [usize; 2];
 
 /// The most extents in one leaf.
-pub(crate) const LEAF_EXTENTS: usize = (LEAF_BYTES - 32) / size_of::<Packed>();
+pub(crate) const LEAF_EXTENTS: usize = (LEAF_BYTES - size_of::<Leaf>()) / size_of::<Packed>();
 
+/// What a leaf begins with; its extents follow.
 #[repr(C, align(16))]
 struct Leaf {
     link: Link,
     len: usize,
-    extents: [Packed; LEAF_EXTENTS],
 }
 
 impl Leaf {
     fn extents(&self) -> &[Packed] {
-        &self.extents[..self.len]
+        // SAFETY: Whoever made the leaf allocated a whole one, and wrote `len` extents behind this.
+        unsafe {
+            core::slice::from_raw_parts(ptr::from_ref(self).add(1).cast::<Packed>(), self.len)
+        }
     }
 
     /// How many extents start at `block` or before it.
+    #[inline]
     fn up_to(&self, block: u64) -> usize {
         self.extents().partition_point(|e| e.start() <= block)
     }
 
-    /// Whether an extent would make the last one longer.
-    fn joined_by(&self, extent: &Extent) -> bool {
-        let last = self.extents().last();
-        last.is_some_and(|last| last.extent().joins(extent))
-    }
-
-    fn push(&mut self, extent: &Extent) {
-        if self.joined_by(extent) {
-            let mut last = self.extents[self.len - 1].extent();
-            last.len += extent.len;
-            self.extents[self.len - 1] = Packed::new(&last);
-        } else {
-            self.extents[self.len] = Packed::new(extent);
-            self.len += 1;
+    /// Writes a leaf.
+    ///
+    /// # Safety
+    /// `leaf` is memory for a leaf that nobody else reads or writes, and there is room for the extents.
+    unsafe fn write<'a>(leaf: *mut Self, parts: impl Iterator<Item = &'a [Packed]>) {
+        let mut len = 0;
+        for part in parts {
+            // SAFETY: The caller vouches for the room; what is written comes from other memory.
+            unsafe {
+                let place = leaf.add(1).cast::<Packed>().add(len);
+                ptr::copy_nonoverlapping(part.as_ptr(), place, part.len());
+            }
+            len += part.len();
         }
+        // SAFETY: As above.
+        unsafe { leaf.write(Self { link: [0; 2], len }) };
     }
 }
 
@@ -149,10 +154,11 @@ pub(crate) struct Writer {
     pub(crate) filled: u64,
 }
 
-/// Memory for one change of the map.
+/// Memory for changes of the map.
 pub(crate) struct Spare<M: Memory> {
     leaves: [*mut Leaf; SPARE_LEAVES],
     index: *mut Index,
+    /// How many slots there is room for in the index.
     slots: usize,
     memory: core::marker::PhantomData<M>,
 }
@@ -164,25 +170,34 @@ unsafe impl<M: Memory> Send for Spare<M> {}
 const SPARE_LEAVES: usize = 2;
 
 impl<M: Memory> Spare<M> {
-    /// Allocates what one change needs of a map that has this many slots now. A map that has grown since
-    /// may need more: then the change says [`Full`], and a new spare has to be made.
-    ///
-    /// `None` if there is no memory.
-    pub(crate) fn new(slots: usize) -> Option<Self> {
-        let mut spare = Self {
+    /// Nothing yet.
+    pub(crate) const fn new() -> Self {
+        Self {
             leaves: [ptr::null_mut(); SPARE_LEAVES],
             index: ptr::null_mut(),
-            slots: slots + 1,
+            slots: 0,
             memory: core::marker::PhantomData,
-        };
-        spare.fill().map(|()| spare)
+        }
     }
 
-    fn fill(&mut self) -> Option<()> {
-        for leaf in &mut self.leaves {
-            *leaf = new_leaf::<M>()?;
+    /// Allocates what is missing for one change of a map that has this many slots now. A map that has grown
+    /// since may need more: then the change says [`Full`], and the spare has to be filled again.
+    ///
+    /// `None` if there is no memory.
+    pub(crate) fn fill(&mut self, slots: usize) -> Option<()> {
+        for leaf in self.leaves.iter_mut().filter(|leaf| leaf.is_null()) {
+            *leaf = M::allocate(LEAF_BYTES).cast();
+            if leaf.is_null() {
+                return None;
+            }
         }
-        self.index = M::allocate(Index::bytes(self.slots)).cast();
+        if self.index.is_null() || self.slots <= slots {
+            // SAFETY: It was not published.
+            unsafe { M::free(self.index.cast()) };
+            // Some more than it needs now, so that it does for the next changes too.
+            self.slots = slots + 1 + slots / 8;
+            self.index = M::allocate(Index::bytes(self.slots)).cast();
+        }
         (!self.index.is_null()).then_some(())
     }
 
@@ -190,41 +205,16 @@ impl<M: Memory> Spare<M> {
         let leaf = self.leaves.iter_mut().find(|leaf| !leaf.is_null())?;
         Some(core::mem::replace(leaf, ptr::null_mut()))
     }
-
-    fn keep(&mut self, leaf: *mut Leaf) {
-        if let Some(place) = self.leaves.iter_mut().find(|leaf| leaf.is_null()) {
-            // SAFETY: The leaf is ours, and has not been published.
-            unsafe { (*leaf).len = 0 };
-            *place = leaf;
-        }
-    }
 }
 
 impl<M: Memory> Drop for Spare<M> {
     fn drop(&mut self) {
         let leaves = self.leaves.iter().map(|leaf| leaf.cast::<u8>());
-        for pointer in leaves.chain([self.index.cast()]).filter(|p| !p.is_null()) {
+        for pointer in leaves.chain([self.index.cast()]) {
             // SAFETY: What is still in the spare was not published.
             unsafe { M::free(pointer) };
         }
     }
-}
-
-fn new_leaf<M: Memory>() -> Option<*mut Leaf> {
-    let leaf = M::allocate(size_of::<Leaf>()).cast::<Leaf>();
-    if leaf.is_null() {
-        return None;
-    }
-    // SAFETY: It is memory for a leaf, and ours. Extents beyond `len` are not read; they are set all
-    // the same, so that a reference to the leaf is to initialised memory.
-    unsafe {
-        leaf.write(Leaf {
-            link: [0; 2],
-            len: 0,
-            extents: [Packed::EMPTY; LEAF_EXTENTS],
-        });
-    }
-    Some(leaf)
 }
 
 /// The [`Spare`] is used up, or the map has grown since it was made. Nothing was changed.
@@ -297,7 +287,7 @@ impl<M: Memory> ExtentMap<M> {
         };
         let next = leaf.up_to(block);
         if let Some(candidate) = next.checked_sub(1) {
-            let extent = leaf.extents[candidate].extent();
+            let extent = leaf.extents()[candidate].extent();
             if block < extent.end() {
                 return Found::Extent(extent);
             }
@@ -415,33 +405,22 @@ impl<M: Memory> ExtentMap<M> {
         let old = place.load(Ordering::Acquire);
         // SAFETY: Only the writer retires leaves.
         let known = unsafe { old.as_ref() }.map_or(&[][..], Leaf::extents);
-        let change = Change { known, range, new };
+        let change = Change::new(known, range, new);
         if change.is_none() {
             return Ok(());
         }
-        let mut left = spare.leaf().ok_or(Full)?;
-        // SAFETY: The leaf is ours.
-        let mut extents = match unsafe { change.write(&mut *left, LEAF_EXTENTS) } {
-            Rest::Nothing => {
-                // SAFETY: As above.
-                let len = unsafe { (*left).len };
-                if len == 0 {
-                    spare.keep(left);
-                    left = ptr::null_mut();
-                }
-                place.store(left, Ordering::Release);
-                len
-            }
-            Rest::From(_) => match self.split(&change, index, slot, left, spare) {
-                Ok(len) => len,
-                Err(full) => {
-                    spare.keep(left);
-                    return Err(full);
-                }
-            },
-        };
-        extents += writer.extents;
-        writer.extents = extents - known.len();
+        let len = change.len();
+        if len > LEAF_EXTENTS {
+            self.split(&change, index, slot, spare)?;
+        } else if len == 0 {
+            place.store(ptr::null_mut(), Ordering::Release);
+        } else {
+            let leaf = spare.leaf().ok_or(Full)?;
+            // SAFETY: The leaf is ours, and has room for that many.
+            unsafe { Leaf::write(leaf, change.parts(0, len)) };
+            place.store(leaf, Ordering::Release);
+        }
+        writer.extents = writer.extents + len - known.len();
         writer.filled = writer.filled + change.filled_after() - change.filled_before();
         if !old.is_null() {
             // SAFETY: No index that a new reader can see has it any more.
@@ -450,49 +429,45 @@ impl<M: Memory> ExtentMap<M> {
         Ok(())
     }
 
-    /// As `replace`, with two leaves in the place of one, the left one given. How many extents are in
-    /// them.
+    /// Puts two leaves in the place of one.
     fn split(
         &self,
         change: &Change<'_>,
         index: &Index,
         slot: usize,
-        left: *mut Leaf,
         spare: &mut Spare<M>,
-    ) -> Result<usize, Full> {
-        if spare.index.is_null() || spare.slots <= index.len {
+    ) -> Result<(), Full> {
+        let [left, right] = spare.leaves;
+        if left.is_null() || right.is_null() || spare.index.is_null() || spare.slots <= index.len {
             return Err(Full);
         }
-        let right = spare.leaf().ok_or(Full)?;
+        let new = core::mem::replace(&mut spare.index, ptr::null_mut());
+        spare.leaves = [ptr::null_mut(); SPARE_LEAVES];
+        let len = change.len();
         // Files are often written from one end to the other: then the left leaf stays full.
-        let most = if change.appends() {
+        let middle = if change.appends() {
             LEAF_EXTENTS
         } else {
-            LEAF_EXTENTS / 2 + 1
+            len / 2
         };
-        // SAFETY: Both leaves are ours. A change has at most two extents more than a leaf holds, so
-        // two leaves hold it.
-        let (middle, len) = unsafe {
-            (*left).len = 0;
-            let rest = change.write(&mut *left, most);
-            let middle = match rest {
-                Rest::Nothing => return Err(Full),
-                Rest::From(block) => block,
-            };
-            change.write_from(middle, &mut *right);
-            (middle, (*left).len + (*right).len)
-        };
-        let new = core::mem::replace(&mut spare.index, ptr::null_mut());
+        let halves = [
+            (index.slots()[slot].first, left),
+            (change.start(middle), right),
+        ];
         let before = index.slots()[..slot].iter();
         let after = index.slots()[slot + 1..].iter();
         let same = |slot: &Slot| (slot.first, slot.leaf.load(Ordering::Acquire));
-        let halves = [(index.slots()[slot].first, left), (middle, right)];
-        // SAFETY: The new index has room for one slot more than the old one, and is ours.
-        unsafe { write_index(new, before.map(same).chain(halves).chain(after.map(same))) };
+        // SAFETY: Leaves and index are ours. A change has at most two extents more than a leaf has room for,
+        // so two leaves have room for it; the index has room for one slot more than the old one.
+        unsafe {
+            Leaf::write(left, change.parts(0, middle));
+            Leaf::write(right, change.parts(middle, len));
+            write_index(new, before.map(same).chain(halves).chain(after.map(same)));
+        }
         let old = self.index.swap(new, Ordering::AcqRel);
         // SAFETY: The new index has taken its place.
         unsafe { M::retire(old.cast()) };
-        Ok(len)
+        Ok(())
     }
 }
 
@@ -549,31 +524,110 @@ unsafe fn write_index(index: *mut Index, slots: impl Iterator<Item = (u64, *mut 
     unsafe { index.write(Index { link: [0; 2], len }) };
 }
 
-/// What a leaf becomes: `known` without what lies in `range`, and there the part of `new`.
+/// What a leaf becomes: most of its extents stay as they are, before and behind a few that change.
 struct Change<'a> {
+    before: &'a [Packed],
+    changed: [Packed; CHANGED],
+    changed_len: usize,
+    behind: &'a [Packed],
+    /// The extents that `changed` takes the place of.
     known: &'a [Packed],
     range: Range,
     new: Option<&'a Extent>,
 }
 
-/// What did not fit.
-enum Rest {
-    Nothing,
-    /// The extents from this file block on.
-    From(u64),
-}
+/// A neighbour, what is left of an extent before the range, the new one, what is left behind, a neighbour.
+const CHANGED: usize = 5;
 
-impl Change<'_> {
+impl<'a> Change<'a> {
+    /// `known` without what lies in `range`, and there the part of `new`.
+    fn new(known: &'a [Packed], range: Range, new: Option<&'a Extent>) -> Self {
+        let first = known.partition_point(|e| e.extent().end() <= range.start);
+        let last = known.partition_point(|e| e.start() < range.end).max(first);
+        // The neighbours too, as they may join.
+        let (from, to) = (first.saturating_sub(1), (last + 1).min(known.len()));
+        let mut change = Self {
+            before: &known[..from],
+            changed: [Packed::EMPTY; CHANGED],
+            changed_len: 0,
+            behind: &known[to..],
+            known: &known[first..last],
+            range,
+            new,
+        };
+        let touched = &known[from..to];
+        for extent in touched.iter().map(Packed::extent) {
+            if extent.start < range.start {
+                change.push(&extent.part(Range::new(0, range.start)));
+            }
+        }
+        if let Some(new) = new {
+            change.push(&new.part(range));
+        }
+        for extent in touched.iter().map(Packed::extent) {
+            if extent.end() > range.end {
+                change.push(&extent.part(Range::new(range.end, MAX_BLOCK)));
+            }
+        }
+        change
+    }
+
+    fn push(&mut self, extent: &Extent) {
+        if let Some(last) = self.changed_len.checked_sub(1) {
+            let mut joined = self.changed[last].extent();
+            if joined.joins(extent) {
+                joined.len += extent.len;
+                self.changed[last] = Packed::new(&joined);
+                return;
+            }
+        }
+        self.changed[self.changed_len] = Packed::new(extent);
+        self.changed_len += 1;
+    }
+
     /// Whether all stays as it is.
     fn is_none(&self) -> bool {
-        let touched = |e: &Packed| e.extent().range().overlaps(self.range);
-        self.new.is_none() && !self.known.iter().any(touched)
+        self.new.is_none() && self.known.is_empty()
+    }
+
+    /// Whether nothing is known behind the new extent.
+    fn appends(&self) -> bool {
+        self.new.is_some() && self.behind.is_empty()
+    }
+
+    fn sections(&self) -> [&[Packed]; 3] {
+        [self.before, &self.changed[..self.changed_len], self.behind]
+    }
+
+    /// How many extents there are to be.
+    fn len(&self) -> usize {
+        self.sections().iter().map(|section| section.len()).sum()
+    }
+
+    /// The extents to be from one to, and without, another.
+    fn parts(&self, from: usize, to: usize) -> impl Iterator<Item = &[Packed]> {
+        let mut passed = 0;
+        self.sections().into_iter().map(move |section| {
+            let clamp = |place: usize| place.saturating_sub(passed).min(section.len());
+            let part = &section[clamp(from)..clamp(to)];
+            passed += section.len();
+            part
+        })
+    }
+
+    /// The first file block of one of the extents to be.
+    fn start(&self, place: usize) -> u64 {
+        let first = self.parts(place, place + 1).flatten().next();
+        first.map_or(MAX_BLOCK, Packed::start)
     }
 
     /// How many filled blocks are in the range.
     fn filled_before(&self) -> u64 {
-        let known = self.known.iter().map(Packed::extent);
-        let filled = known.filter(|e| e.state == State::Filled && e.range().overlaps(self.range));
+        let filled = self
+            .known
+            .iter()
+            .map(Packed::extent)
+            .filter(|e| e.state == State::Filled);
         filled.map(|e| e.part(self.range).len).sum()
     }
 
@@ -581,47 +635,5 @@ impl Change<'_> {
     fn filled_after(&self) -> u64 {
         let new = self.new.filter(|e| e.state == State::Filled);
         new.map_or(0, |e| e.part(self.range).len)
-    }
-
-    /// Whether nothing is known behind the new extent.
-    fn appends(&self) -> bool {
-        let last = self.known.last().map_or(0, |e| e.extent().end());
-        self.new.is_some() && last <= self.range.end
-    }
-
-    /// The extents that are to be, in order; neighbours that join are still apart.
-    fn extents(&self) -> impl Iterator<Item = Extent> + '_ {
-        let Range { start, end } = self.range;
-        let part = move |e: &Packed, range: Range| {
-            let extent = e.extent();
-            extent.range().overlaps(range).then(|| extent.part(range))
-        };
-        let before = self
-            .known
-            .iter()
-            .filter_map(move |e| part(e, Range::new(0, start)));
-        let after = self
-            .known
-            .iter()
-            .filter_map(move |e| part(e, Range::new(end, MAX_BLOCK)));
-        let new = self.new.map(|extent| extent.part(self.range));
-        before.chain(new).chain(after)
-    }
-
-    /// Writes what fits into `most` extents.
-    fn write(&self, leaf: &mut Leaf, most: usize) -> Rest {
-        for extent in self.extents() {
-            if leaf.len == most && !leaf.joined_by(&extent) {
-                return Rest::From(extent.start);
-            }
-            leaf.push(&extent);
-        }
-        Rest::Nothing
-    }
-
-    fn write_from(&self, block: u64, leaf: &mut Leaf) {
-        for extent in self.extents().filter(|extent| extent.start >= block) {
-            leaf.push(&extent);
-        }
     }
 }

@@ -29,6 +29,9 @@ unsafe impl Memory for Leaking {
     }
 
     unsafe fn free(pointer: *mut u8) {
+        if pointer.is_null() {
+            return;
+        }
         // SAFETY: As the caller says.
         unsafe { heap::free(pointer) }
     }
@@ -80,7 +83,10 @@ impl Device {
         ) -> Result<(), Full>,
     ) {
         loop {
-            let mut spare = Spare::new(self.map.slots(&Reading)).expect("there is memory");
+            let mut spare = Spare::new();
+            spare
+                .fill(self.map.slots(&Reading))
+                .expect("there is memory");
             let mut locked = self.locked.lock().expect("no thread has panicked");
             if change(&self.map, &mut locked, &mut spare) == Ok(()) {
                 return;

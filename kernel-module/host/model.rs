@@ -23,6 +23,9 @@ unsafe impl Memory for Heap {
     }
 
     unsafe fn free(pointer: *mut u8) {
+        if pointer.is_null() {
+            return;
+        }
         // SAFETY: As the caller says.
         unsafe { heap::free(pointer) }
     }
@@ -59,7 +62,10 @@ impl Pair {
         mut change: impl FnMut(&ExtentMap<Heap>, &mut Writer, &mut Spare<Heap>) -> Result<(), Full>,
     ) {
         for _ in 0..BLOCKS {
-            let mut spare = Spare::new(self.map.slots(&Reading)).expect("there is memory");
+            let mut spare = Spare::new();
+            spare
+                .fill(self.map.slots(&Reading))
+                .expect("there is memory");
             if change(&self.map, &mut self.writer, &mut spare) == Ok(()) {
                 return;
             }
