@@ -39,6 +39,9 @@ pub(crate) fn init(module: &'static ThisModule) {
     unsafe { (*OPERATIONS.0.get()).owner = module.as_ptr() };
 }
 
+/// The largest block that programs are used to, in bytes.
+pub(crate) const LARGEST_BLOCK: u32 = 4096;
+
 /// What the block layer may ask of a device, for the worst way that its I/O can go.
 fn limits(device: &Device) -> bindings::queue_limits {
     let backing = &device.backing;
@@ -58,8 +61,10 @@ fn limits(device: &Device) -> bindings::queue_limits {
     let fs_block = device.geometry.block_bytes() as u32;
     limits.features = limits.features & !shim::feat_not_ours() | shim::feat_base();
     limits.logical_block_size = block_size;
-    limits.physical_block_size = limits.physical_block_size.max(block_size);
-    limits.io_min = fs_block.max(block_size);
+    // Less than a block of the filesystem is possible, but costs more: it has to fill in the rest.
+    let good = fs_block.min(LARGEST_BLOCK).max(block_size);
+    limits.physical_block_size = limits.physical_block_size.max(good);
+    limits.io_min = limits.physical_block_size;
     limits.dma_alignment = limits.dma_alignment.max(backing.memory_align - 1);
     let punches = backing.can_punch() && !read_only;
     let most = if punches {

@@ -30,7 +30,7 @@ pub(crate) fn init() {
 }
 
 /// The smallest and the largest logical block, in bytes.
-const BLOCK_SIZES: core::ops::RangeInclusive<u32> = 512..=4096;
+const BLOCK_SIZES: core::ops::RangeInclusive<u32> = 512..=disk::LARGEST_BLOCK;
 
 /// Attaches a file. The device's number.
 pub(crate) fn attach(
