@@ -1,9 +1,12 @@
 //! The developer's commands: `cargo xtask --help`.
 
 mod bpf;
+mod debian;
+mod lab;
 mod lint;
 mod packages;
 mod reading;
+mod score;
 mod source;
 mod test;
 mod tools;
@@ -14,6 +17,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
+
+use lab::Lab;
 
 /// What a developer of rloop does.
 #[derive(Parser)]
@@ -40,6 +45,9 @@ enum Task {
     Picture,
     /// Check the formatting and run clippy.
     Lint,
+    /// The module against the stock kernel, and a guest machine to run it in.
+    #[command(subcommand)]
+    Lab(Lab),
 }
 
 /// What draws the pictures.
@@ -63,6 +71,10 @@ fn main() -> ExitCode {
         Task::Bpf { check: true } => bpf::check(),
         Task::Picture => succeed(cargo().args(PICTURE)),
         Task::Lint => lint::run(),
+        Task::Lab(lab) => match lab.run() {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,6 +89,13 @@ fn main() -> ExitCode {
 fn root() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask)
+}
+
+/// Where cargo puts what it builds as it built us.
+fn build_folder() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let folder = program.parent().context("this program lies in no folder")?;
+    Ok(folder.to_owned())
 }
 
 /// The cargo that runs us, in the checkout's folder, with nothing to read from.

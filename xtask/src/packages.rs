@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::succeed;
 
 /// A program, and the package that has it.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 15] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("filefrag", "e2fsprogs"),
     ("mkfs.xfs", "xfsprogs"),
@@ -18,6 +18,10 @@ const NEEDED: [(&str, &str); 11] = [
     ("mount", "mount"),
     ("modprobe", "kmod"),
     ("dpkg-deb", "dpkg"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("arch-test", "arch-test"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
 ];
 
 /// Where administrators' programs lie that a user's PATH may not name.
@@ -78,7 +82,7 @@ pub(crate) fn has(program: &str) -> bool {
 }
 
 /// Whether this process may do everything, as far as its user number goes.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").is_ok_and(|stat| stat.uid() == 0)
 }

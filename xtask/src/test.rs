@@ -6,41 +6,50 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, bail};
 
 use crate::bpf::{self, Verdict};
+use crate::lab::{self, Form};
 use crate::reading::Reading;
+use crate::score::Score;
 use crate::{cargo, packages};
 
 /// Installs what the tests need, runs them, and counts.
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     packages::ensure();
-    let mut reading = tests(filter)?;
-    let mut passed = reading.passed();
+    let mut score = Score::of(&tests(filter)?);
     if filter.is_none() {
-        const CHECK: &str = "the BPF object is what its source gives";
-        match bpf::verdict() {
-            Verdict::Same => passed += 1,
-            Verdict::Unknown(why) => {
-                reading
-                    .skipped
-                    .insert(format!("zzz {CHECK}"), format!("{why:#}"));
-            }
-            Verdict::Wrong(why) => {
-                println!("failed: {CHECK}: {why:#}");
-                reading.failed += 1;
-            }
+        check_object(&mut score);
+    }
+    match lab::run_tests(filter, Form::SHORT) {
+        Ok(guest) => score.add(guest),
+        Err(error) => {
+            println!("failed: the guest tests: {error:#}");
+            score.failed += 1;
         }
     }
     println!();
-    for (name, why) in &reading.skipped {
-        let name = name.split_once(' ').map_or(name.as_str(), |(_, name)| name);
+    for (name, why) in &score.skipped {
         println!("skipped: {name}: {why}");
     }
-    let (failed, skipped) = (reading.failed, reading.skipped.len());
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    println!("{score}");
     // The line above says it all, and stays the last one.
-    if failed > 0 || passed == 0 {
+    if !score.is_good() {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// Whether the BPF object is what its source gives counts as a test.
+fn check_object(score: &mut Score) {
+    const CHECK: &str = "the BPF object is what its source gives";
+    match bpf::verdict() {
+        Verdict::Same => score.passed += 1,
+        Verdict::Unknown(why) => {
+            score.skipped.push((CHECK.to_owned(), format!("{why:#}")));
+        }
+        Verdict::Wrong(why) => {
+            println!("failed: {CHECK}: {why:#}");
+            score.failed += 1;
+        }
+    }
 }
 
 fn tests(filter: Option<&str>) -> Result<Reading> {

@@ -57,12 +57,8 @@ impl Tools {
             .nth(1)
             .context("rustc tells no version")?
             .to_owned();
-        let caches = var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| var_os("HOME").map(|home| Path::new(&home).join(".cache")))
-            .context("neither HOME nor XDG_CACHE_HOME is set")?;
         let key = format!("rust-{version}-bpf-linker-{LINKER_VERSION}");
-        let cache = caches.join("rloop/tools").join(key);
+        let cache = cache()?.join("tools").join(key);
         let sysroot = sysroot.into();
         Ok((Self { sysroot, cache }, version))
     }
@@ -127,6 +123,15 @@ impl Tools {
         }
         bail!("{} has no libLLVM", folder.display())
     }
+}
+
+/// The project's folder in the user's cache.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let caches = var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .context("neither HOME nor XDG_CACHE_HOME is set")?;
+    Ok(caches.join("rloop"))
 }
 
 /// Makes a symbolic link, in the place of one that may be there.

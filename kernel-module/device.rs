@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One device: what all of its parts share, and the order in which it comes and goes.
+//!
+//! # Locks, outermost first
+//! 1. the registry's mutex (attach, detach, control);
+//! 2. `changing`: who changes which blocks the file has, or asks the filesystem for them;
+//! 3. the filesystem's own locks;
+//! 4. `locked`: a spinlock, taken from completions and from lease breaks too. Nothing is called under
+//!    it but the map and the claims.
+//!
+//! The *epoch* is no lock, but waiting for it is: nobody who waits for it may hold what I/O needs to
+//! complete. Completions need `locked` and the `finish` worker.
+
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+
+use kernel::{
+    bindings, new_mutex,
+    prelude::*,
+    sync::{Arc, Mutex},
+};
+
+use crate::{
+    backing::Backing,
+    durability::Durability,
+    extent::{
+        claims::Claims,
+        map::{ExtentMap, Full, Spare, Writer},
+    },
+    fill::Fills,
+    geometry::Geometry,
+    platform::Kernel,
+    policy::{Leases, Provider, Why},
+    pool::Pools,
+    stats::{Counter, Stats},
+    sync::{Epoch, Lock},
+    worker::Workers,
+};
+
+/// What a device is told when it is attached.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) read_only: bool,
+    pub(crate) partitions: bool,
+    /// Fill holes on disk, where the filesystem can commit that.
+    pub(crate) fill_layout: bool,
+    /// Make each fill durable before it completes.
+    pub(crate) commit_each: bool,
+    /// The logical block size, in bytes.
+    pub(crate) block_size: u32,
+    /// Where in the file it begins, in bytes.
+    pub(crate) offset: u64,
+    /// How long it may be, in bytes.
+    pub(crate) size_limit: u64,
+}
+
+/// What the spinlock protects.
+pub(crate) struct Locked {
+    pub(crate) writer: Writer,
+    pub(crate) claims: Claims,
+    pub(crate) leases: Leases,
+}
+
+/// A device that is attached.
+#[pin_data]
+pub(crate) struct Device {
+    /// Its number.
+    pub(crate) index: u32,
+    pub(crate) options: Options,
+    pub(crate) backing: Backing,
+    pub(crate) geometry: Geometry,
+    /// The disk that mapped blocks lie on; null if nothing can be mapped.
+    pub(crate) bdev: *mut bindings::block_device,
+    pub(crate) map: ExtentMap<Kernel>,
+    #[pin]
+    pub(crate) epoch: Epoch,
+    #[pin]
+    pub(crate) locked: Lock<Locked>,
+    #[pin]
+    spare: Lock<Option<Spare<Kernel>>>,
+    #[pin]
+    pub(crate) changing: Mutex<()>,
+    pub(crate) durability: Durability,
+    pub(crate) fills: Fills,
+    pub(crate) stats: Stats,
+    pub(crate) pools: Pools,
+    #[pin]
+    pub(crate) workers: Workers,
+    /// Who maps, and why nobody better; for those who ask.
+    provider: AtomicU32,
+    why: AtomicU32,
+    disk: AtomicPtr<bindings::gendisk>,
+    /// The device's number, as the kernel has it; 0 while there is none.
+    dev: AtomicU32,
+    /// It is being detached.
+    pub(crate) dying: AtomicBool,
+}
+
+// SAFETY: The disk below stays as long as the filesystem that is on it, which the open file holds.
+unsafe impl Sync for Device {}
+// SAFETY: As above.
+unsafe impl Send for Device {}
+
+impl Device {
+    /// A device without a disk yet.
+    pub(crate) fn new(
+        index: u32,
+        options: Options,
+        backing: Backing,
+        bdev: *mut bindings::block_device,
+    ) -> Result<Arc<Self>> {
+        let (map, writer) = ExtentMap::new().ok_or(ENOMEM)?;
+        let number = index;
+        let locked = Locked {
+            writer,
+            claims: Claims::new(),
+            leases: Leases::Off,
+        };
+        let geometry = Geometry::new(options.offset, backing.block_bits);
+        let device = Arc::pin_init(
+            try_pin_init!(Self {
+                index,
+                options,
+                geometry,
+                backing,
+                bdev,
+                map,
+                epoch <- Epoch::new(),
+                locked <- Lock::new(locked),
+                spare <- Lock::new(None),
+                changing <- new_mutex!((), "rloop_changing"),
+                durability: Durability::new(),
+                fills: Fills::new(),
+                stats: Stats::new()?,
+                pools: Pools::new()?,
+                workers <- Workers::new(number),
+                provider: AtomicU32::new(Provider::Vfs as u32),
+                why: AtomicU32::new(Why::Starting as u32),
+                disk: AtomicPtr::new(core::ptr::null_mut()),
+                dev: AtomicU32::new(0),
+                dying: AtomicBool::new(false),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        device.workers.start(&device);
+        Ok(device)
+    }
+
+    /// Changes the map. `change` runs under the lock, more than once if its memory does not do.
+    pub(crate) fn change<T>(
+        &self,
+        mut change: impl FnMut(&ExtentMap<Kernel>, &mut Locked, &mut Spare<Kernel>) -> Result<T, Full>,
+    ) -> T {
+        let mut spare = self.spare.lock().take().unwrap_or(Spare::new());
+        loop {
+            // How much is read first: memory is not waited for under RCU. It is always had in the end.
+            let slots = self.map.slots(&kernel::sync::rcu::read_lock());
+            let _ = spare.fill(slots);
+            let done = change(&self.map, &mut self.locked.lock(), &mut spare);
+            if let Ok(done) = done {
+                // What is left does for the next one.
+                let before = self.spare.lock().replace(spare);
+                drop(before);
+                return done;
+            }
+        }
+    }
+
+    /// Who maps, and why nobody better.
+    pub(crate) fn provider(&self) -> (u32, u32) {
+        (
+            self.provider.load(Ordering::Relaxed),
+            self.why.load(Ordering::Relaxed),
+        )
+    }
+
+    pub(crate) fn set_provider(&self, provider: Provider, why: Why) {
+        self.provider.store(provider as u32, Ordering::Relaxed);
+        self.why.store(why as u32, Ordering::Relaxed);
+    }
+
+    /// Its disk; null before it has one.
+    pub(crate) fn disk(&self) -> *mut bindings::gendisk {
+        self.disk.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_disk(&self, disk: *mut bindings::gendisk, dev: u32) {
+        self.dev.store(dev, Ordering::Relaxed);
+        self.disk.store(disk, Ordering::Release);
+    }
+
+    /// How long its disk is, in bytes.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let disk = self.disk();
+        if disk.is_null() {
+            return 0;
+        }
+        // SAFETY: A disk has a first partition, the whole.
+        unsafe { (*(*disk).part0).bd_nr_sectors << crate::geometry::SECTOR_SHIFT }
+    }
+
+    /// The device's number, as the kernel has it.
+    #[inline]
+    pub(crate) fn dev(&self) -> u32 {
+        self.dev.load(Ordering::Relaxed)
+    }
+
+    /// How long the device may be now, in sectors: up to the file's end and its own limit, in whole
+    /// logical blocks.
+    pub(crate) fn capacity(&self) -> u64 {
+        let rest = self.backing.size().saturating_sub(self.options.offset);
+        let bytes = rest.min(self.options.size_limit);
+        let block = u64::from(self.options.block_size);
+        (bytes - bytes % block) >> crate::geometry::SECTOR_SHIFT
+    }
+
+    /// Counts a request and its bytes.
+    #[inline]
+    pub(crate) fn count(&self, requests: Counter, bytes_counter: Counter, bytes: u32) {
+        self.stats.add(requests, 1);
+        self.stats.add(bytes_counter, bytes.into());
+    }
+}

@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The fast way: look the extent up, clone the bio, point it at the disk, submit.
+//!
+//! # The rule
+//! No filesystem code runs here, neither on the way down nor in a completion: the submitter may hold a
+//! transaction of the filesystem above, and has little stack left. Whatever the map does not answer goes
+//! to a worker.
+//!
+//! # What a fast I/O holds, from before the lookup to its completion
+//! - the extent map ([`MapUse`]): nobody frees or reuses the blocks meanwhile;
+//! - for a write, the filesystem's permit to write: it is not frozen meanwhile.
+
+use core::{mem::size_of, sync::atomic::Ordering};
+
+use kernel::{
+    bindings,
+    ffi::{c_int, c_ulong},
+    sync::rcu,
+};
+
+use crate::{
+    bio::{error_of, flag, Bio, Op},
+    device::Device,
+    extent::{map::Found, Extent, State},
+    geometry::SECTOR_SHIFT,
+    shim,
+    stats::Counter,
+    sync::MapUse,
+    trace::{self, Fallback, Part, Target},
+};
+
+/// Who brings a bio.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// The block layer, in the submitter's context.
+    Submitter,
+    /// A worker of ours, which may wait.
+    Worker,
+}
+
+/// What became of a bio.
+pub(crate) enum Routed {
+    /// It was sent on, answered, or refused.
+    Gone,
+    /// The map has no answer; the reason, and what the map has instead.
+    Missed(Bio, Fallback, Option<State>),
+}
+
+/// The block layer's way in.
+///
+/// # Safety
+/// `bio` is for a disk of ours, and given to us.
+pub(crate) unsafe extern "C" fn submit_bio(bio: *mut bindings::bio) {
+    // SAFETY: The caller gives it to us.
+    let bio = unsafe { Bio::from_raw(bio) };
+    // SAFETY: The disk's private data is its device, which lives as long as the disk.
+    let device = unsafe { &*(*bio.disk()).private_data.cast::<Device>() };
+    match device.route(bio, From::Submitter) {
+        Routed::Gone => {}
+        Routed::Missed(bio, reason, _) => {
+            trace::map_miss(device, device.part(&bio));
+            device.punt(bio, reason);
+        }
+    }
+}
+
+impl Device {
+    /// A bio's part of the file.
+    pub(crate) fn part(&self, bio: &Bio) -> Part {
+        Part {
+            offset: self.geometry.offset(bio.sector()),
+            bytes: bio.bytes(),
+            op: bio.op(),
+        }
+    }
+
+    /// Sends a bio the fast way, if there is one.
+    pub(crate) fn route(&self, bio: Bio, from: From) -> Routed {
+        match bio.op() {
+            Op::Read => self.transfer(bio, from),
+            Op::Other => {
+                bio.end(shim::sts_notsupp());
+                Routed::Gone
+            }
+            _ if self.options.read_only => {
+                bio.end(shim::sts_ioerr());
+                Routed::Gone
+            }
+            // What was filled has to be durable before a later barrier is.
+            Op::Write
+                if from == From::Submitter
+                    && bio.has(flag::FUA | flag::PREFLUSH)
+                    && !self.can_forward_flushes() =>
+            {
+                Routed::Missed(bio, Fallback::Dirty, None)
+            }
+            Op::Write if bio.bytes() == 0 => {
+                self.forward_flush(bio);
+                Routed::Gone
+            }
+            Op::Write => self.transfer(bio, from),
+            Op::Discard | Op::WriteZeroes => Routed::Missed(bio, Fallback::Changes, None),
+        }
+    }
+
+    /// Reads or writes.
+    fn transfer(&self, bio: Bio, from: From) -> Routed {
+        let write = bio.op() == Op::Write;
+        if write && !self.start_write(from) {
+            return Routed::Missed(bio, Fallback::Frozen, None);
+        }
+        let map_use = self.epoch.get_extent_map();
+        let sector = bio.sector();
+        let block = self.geometry.block(sector);
+        let found = self.map.lookup(block, &rcu::read_lock());
+        let end = match &found {
+            Found::Extent(extent) => extent.end(),
+            Found::Absent { end } => *end,
+        };
+        let run = self.geometry.sectors_until(sector, end);
+        let whole = if run < bio.sectors() {
+            bio.split(run)
+        } else {
+            Some(bio)
+        };
+        let Some(bio) = whole else {
+            self.leave(write, map_use);
+            return Routed::Gone;
+        };
+        match found {
+            Found::Extent(extent) if extent.state.is_on_disk() => {
+                if bio.has(flag::FUA) && !self.can_forward_flushes() {
+                    // The block's own fill may not be durable. See `durability`.
+                    if from == From::Submitter || extent.state == State::Filled {
+                        self.leave(write, map_use);
+                        return Routed::Missed(bio, Fallback::Dirty, Some(extent.state));
+                    }
+                    if let Err(error) = self.sync_file() {
+                        self.leave(write, map_use);
+                        bio.end_with(error.to_errno());
+                        return Routed::Gone;
+                    }
+                }
+                trace::map_hit(self, self.geometry.offset(sector), &extent);
+                self.remap(bio, &extent, map_use, from);
+                Routed::Gone
+            }
+            Found::Extent(extent) if extent.state.reads_zeros() && !write => {
+                trace::map_hit(self, self.geometry.offset(sector), &extent);
+                self.read_zeros(bio, extent.state);
+                self.leave(write, map_use);
+                Routed::Gone
+            }
+            Found::Extent(extent) => {
+                self.leave(write, map_use);
+                Routed::Missed(bio, Fallback::NoData, Some(extent.state))
+            }
+            Found::Absent { .. } => {
+                self.leave(write, map_use);
+                Routed::Missed(bio, Fallback::Absent, None)
+            }
+        }
+    }
+
+    /// Gets the filesystem's permit to write. Only a worker waits for a frozen one.
+    pub(crate) fn start_write(&self, from: From) -> bool {
+        let sb = self.backing.sb();
+        // SAFETY: The open file holds its filesystem.
+        unsafe {
+            if from == From::Worker {
+                shim::rloop_start_write(sb);
+                return true;
+            }
+            !shim::rloop_is_read_only(sb) && shim::rloop_try_start_write(sb)
+        }
+    }
+
+    /// Gives the permit back.
+    pub(crate) fn end_write(&self) {
+        // SAFETY: Who calls this has got it.
+        unsafe { shim::rloop_end_write(self.backing.sb()) };
+    }
+
+    /// Gives back what a fast I/O holds.
+    pub(crate) fn leave(&self, write: bool, map_use: MapUse) {
+        // SAFETY: It was got for this I/O, which is over.
+        unsafe { self.epoch.put_extent_map(map_use) };
+        if write {
+            self.end_write();
+        }
+    }
+
+    fn read_zeros(&self, mut bio: Bio, state: State) {
+        let start = Account::start(&bio);
+        self.count(Counter::ZeroReads, Counter::ZeroReadBytes, bio.bytes());
+        trace::zero_read(self, self.part(&bio), state);
+        bio.zero();
+        start.end();
+        bio.end(bindings::BLK_STS_OK);
+    }
+
+    /// Sends a clone of the bio to the disk.
+    fn remap(&self, bio: Bio, extent: &Extent, map_use: MapUse, from: From) {
+        let write = bio.op() == Op::Write;
+        if write && self.backing.is_read_only() {
+            self.leave(write, map_use);
+            bio.end(shim::sts_ioerr());
+            return;
+        }
+        let nowait = from == From::Submitter && bio.has(flag::NOWAIT);
+        let Some(clone) = self.pools.clone_of(&bio, self.bdev, nowait) else {
+            self.leave(write, map_use);
+            bio.end(shim::sts_again());
+            return;
+        };
+        let (requests, bytes) = if write {
+            self.durability.note_write();
+            (Counter::FastWrites, Counter::FastWriteBytes)
+        } else {
+            (Counter::FastReads, Counter::FastReadBytes)
+        };
+        self.count(requests, bytes, bio.bytes());
+        self.send(bio, extent, clone, map_use, false);
+    }
+
+    /// Fills blocks with a clone of the bio.
+    pub(crate) fn send_fill(&self, bio: Bio, extent: &Extent, map_use: MapUse) {
+        self.durability.note_write();
+        if let Some(clone) = self.pools.clone_of(&bio, self.bdev, false) {
+            self.send(bio, extent, clone, map_use, true);
+        }
+    }
+
+    fn send(
+        &self,
+        bio: Bio,
+        extent: &Extent,
+        clone: *mut bindings::bio,
+        map_use: MapUse,
+        fill: bool,
+    ) {
+        let to = Target {
+            part: self.part(&bio),
+            extent: self.geometry.bytes(extent.start),
+            sector: self.geometry.remap(bio.sector(), extent.start, extent.disk),
+        };
+        trace::io_submit(self, &to);
+        // SAFETY: The clone is new and ours, with room for a `Fast` before it; the original stays until
+        // the clone has ended.
+        unsafe {
+            (*clone).bi_iter.bi_sector = to.sector;
+            (*clone).bi_end_io = Some(done);
+            shim::rloop_trace_remap(clone, bio.as_raw());
+            Fast::of(clone).write(Fast {
+                device: self,
+                account: Account::start(&bio),
+                original: bio,
+                map_use: Some(map_use),
+                fill,
+                started_ns: trace::clock(),
+                to,
+            });
+            bindings::submit_bio_noacct(clone);
+        }
+    }
+
+    /// Gives back what a fast I/O holds before it completes.
+    ///
+    /// # Safety
+    /// `clone` has ended, and nobody else has it.
+    pub(crate) unsafe fn leave_early(&self, clone: *mut bindings::bio) {
+        // SAFETY: As the caller says.
+        let fast = unsafe { &mut *Fast::of(clone) };
+        if let Some(map_use) = fast.map_use.take() {
+            self.leave(fast.to.part.op == Op::Write, map_use);
+        }
+    }
+
+    /// Whether the disk below may answer flushes: nothing that was filled waits to be made durable.
+    fn can_forward_flushes(&self) -> bool {
+        !self.bdev.is_null() && self.durability.is_clean()
+    }
+
+    /// Lets the disk below flush.
+    fn forward_flush(&self, bio: Bio) {
+        self.stats.add(Counter::Flushes, 1);
+        self.stats.add(Counter::FastFlushes, 1);
+        let Some(clone) = self.pools.clone_of(&bio, self.bdev, bio.has(flag::NOWAIT)) else {
+            bio.end(shim::sts_again());
+            return;
+        };
+        // SAFETY: The clone is new and ours; the original stays until the clone has ended.
+        unsafe {
+            (*clone).bi_end_io = Some(flushed);
+            (*clone).bi_private = bio.as_raw().cast();
+            bindings::submit_bio_noacct(clone);
+        }
+    }
+
+    /// Ends a fast I/O whose effects are all there.
+    ///
+    /// # Safety
+    /// `clone` has ended, and nobody else has it.
+    pub(crate) unsafe fn complete(&self, clone: *mut bindings::bio) {
+        // SAFETY: The caller vouches for the clone; what it carries is taken once.
+        let (fast, status) = unsafe {
+            let fast = Fast::of(clone).read();
+            let status = u32::from((*clone).bi_status);
+            bindings::bio_put(clone);
+            (fast, status)
+        };
+        fast.trace(status);
+        if status != bindings::BLK_STS_OK {
+            self.stats.add(Counter::Errors, 1);
+        }
+        if let Some(map_use) = fast.map_use {
+            self.leave(fast.to.part.op == Op::Write, map_use);
+        }
+        fast.account.end();
+        // The device may be gone as soon as its last bio has ended.
+        fast.original.end(status);
+    }
+}
+
+/// What a clone carries, in front of it.
+pub(crate) struct Fast {
+    device: *const Device,
+    account: Account,
+    original: Bio,
+    /// Put before the completion of a fill.
+    map_use: Option<MapUse>,
+    /// It fills blocks that were unwritten.
+    fill: bool,
+    /// 0 if nobody listened then.
+    started_ns: u64,
+    to: Target,
+}
+
+/// How much room there is in front of a clone.
+pub(crate) const FRONT_PAD: usize = size_of::<Fast>().next_multiple_of(16);
+
+impl Fast {
+    fn of(clone: *mut bindings::bio) -> *mut Self {
+        clone.cast::<u8>().wrapping_sub(FRONT_PAD).cast()
+    }
+
+    fn trace(&self, status: u32) {
+        let now = trace::clock();
+        if now == 0 {
+            return;
+        }
+        let ns = if self.started_ns == 0 {
+            0
+        } else {
+            now.saturating_sub(self.started_ns)
+        };
+        // SAFETY: The device lives until its last bio has ended, and this one has not.
+        trace::io_done(unsafe { &*self.device }, &self.to, ns, error_of(status));
+    }
+
+    /// Where in the file, in bytes.
+    ///
+    /// # Safety
+    /// `clone` is one that [`Device::complete`] has not had yet.
+    pub(crate) unsafe fn part_of(clone: *mut bindings::bio) -> Part {
+        // SAFETY: As the caller says.
+        unsafe { (*Self::of(clone)).to.part }
+    }
+
+    /// Whether it fills blocks.
+    ///
+    /// # Safety
+    /// As for [`Fast::part_of`].
+    pub(crate) unsafe fn is_fill(clone: *mut bindings::bio) -> bool {
+        // SAFETY: As the caller says.
+        unsafe { (*Self::of(clone)).fill }
+    }
+
+    /// Its part of the file, the block layer's status, and when it began.
+    ///
+    /// # Safety
+    /// As for [`Fast::part_of`], and it has ended.
+    pub(crate) unsafe fn outcome_of(clone: *mut bindings::bio) -> (Part, u32, u64) {
+        // SAFETY: As the caller says.
+        unsafe {
+            let fast = &*Self::of(clone);
+            (fast.to.part, (*clone).bi_status.into(), fast.started_ns)
+        }
+    }
+}
+
+/// A clone has ended. In any context.
+///
+/// A write whose blocks are in the page cache has to drop those pages before it completes, and that may
+/// sleep. A reader whose page comes into the cache after this look reads it from the disk after the write
+/// has reached it, so the look need not be ordered with anything else.
+unsafe extern "C" fn done(clone: *mut bindings::bio) {
+    // SAFETY: The clone carries it, and the device lives until its last bio has ended.
+    unsafe {
+        let fast = &*Fast::of(clone);
+        let device = &*fast.device;
+        if fast.fill || (fast.to.part.op == Op::Write && device.backing.is_cached()) {
+            device.finish(clone);
+        } else {
+            device.complete(clone);
+        }
+    }
+}
+
+/// A flush has ended. In any context.
+unsafe extern "C" fn flushed(clone: *mut bindings::bio) {
+    // SAFETY: The clone is ours, and carries its original.
+    unsafe {
+        let original = Bio::from_raw((*clone).bi_private.cast());
+        let status = u32::from((*clone).bi_status);
+        bindings::bio_put(clone);
+        original.end(status);
+    }
+}
+
+/// The kernel's statistics of one bio.
+pub(crate) struct Account {
+    bdev: *mut bindings::block_device,
+    op: Op,
+    sectors: u32,
+    /// `None` if they are off.
+    started: Option<c_ulong>,
+}
+
+impl Account {
+    pub(crate) fn start(bio: &Bio) -> Self {
+        // SAFETY: The bio is ours and has a device.
+        let started = bio
+            .is_counted()
+            .then(|| unsafe { bindings::bio_start_io_acct(bio.as_raw()) });
+        Self {
+            bdev: bio.bdev(),
+            op: bio.op(),
+            sectors: bio.sectors(),
+            started,
+        }
+    }
+
+    /// How much the bio was for, in bytes.
+    pub(crate) fn bytes(&self) -> u32 {
+        self.sectors << SECTOR_SHIFT
+    }
+
+    pub(crate) fn end(&self) {
+        if let Some(started) = self.started {
+            // SAFETY: The device is there until its last bio has ended.
+            unsafe {
+                bindings::bdev_end_io_acct(self.bdev, self.op as u32, self.sectors, started);
+            }
+        }
+    }
+}
+
+/// An errno as the completions have it.
+pub(crate) fn errno(result: kernel::error::Result) -> c_int {
+    result.map_or_else(|error| error.to_errno(), |()| 0)
+}
+
+/// Whether the device still takes I/O.
+pub(crate) fn is_alive(device: &Device) -> bool {
+    !device.dying.load(Ordering::Acquire)
+}

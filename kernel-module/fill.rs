@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `fill=layout`: holes are filled on disk, and then committed to the filesystem.
+//!
+//! # A fill
+//! 1. Where the file has no blocks, the filesystem allocates a chunk, unwritten ([`Device::allocate_chunk`]).
+//! 2. Whole blocks go to the disk. Meanwhile they are `Filling`: who wants them waits, parked.
+//! 3. The data is there: they become `Filled`, *before* the bio ends. This device reads and writes them on
+//!    the disk; the filesystem, and other readers of the file, still see zeros.
+//! 4. A commit tells the filesystem, which makes data and mapping durable: they become `Written`.
+//!
+//! # What must hold
+//! - Only whole blocks that this device wrote itself, while it holds the layout, are committed: otherwise
+//!   a commit shows old contents of the disk. `Filled` is set nowhere else than in step 3.
+//! - Nothing becomes `Filling` once a lease is broken. A recall first waits for what is `Filling`, then
+//!   commits, then empties the map.
+//! - A fill holds the map ([`crate::sync::MapUse`]) until it is published, so whoever takes its range out of
+//!   the map waits for it, and it then finds nothing to publish. It does not hold the map while it waits for
+//!   its commit: the commit may have to wait for who waits for the map.
+//! - Commits, allocations and changes of the file's blocks exclude each other by `changing`. The filesystem's
+//!   permit to write is got before `changing`, never under it: under it, a frozen filesystem would stop recalls.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use kernel::{bindings, error::to_result, prelude::*};
+
+use crate::{
+    bio::{error_of, status_of, Bio, BioList},
+    device::Device,
+    extent::{map::Found, Extent, Range, State, MAX_BLOCK},
+    fast::{errno, Fast, From},
+    policy::{Leases, Provider},
+    shim::{self, Written},
+    stats::Counter,
+    trace::{self, How},
+};
+
+/// How much is allocated for a fill at least, where the hole is that large, in bytes.
+const CHUNK: u64 = 1 << 20;
+/// How long fills wait to be committed when nobody flushes, in milliseconds.
+const COMMIT_AFTER_MS: u32 = 5000;
+
+/// A device's fills.
+pub(crate) struct Fills {
+    /// How many are on their way to the disk.
+    in_flight: AtomicU64,
+}
+
+impl Fills {
+    pub(crate) const fn new() -> Self {
+        Self {
+            in_flight: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Bios and clones that wait for fills. Under the workers' lock.
+pub(crate) struct Parked {
+    /// Want blocks that are being filled.
+    pub(crate) bios: BioList,
+    /// Are filled, and end once that is committed.
+    pub(crate) fills: BioList,
+}
+
+impl Parked {
+    pub(crate) const fn new() -> Self {
+        Self {
+            bios: BioList::new(),
+            fills: BioList::new(),
+        }
+    }
+}
+
+impl Device {
+    /// Fills blocks on disk. Gives the bio back if they are none for that.
+    pub(crate) fn fill(&self, bio: Bio) -> Option<Bio> {
+        let blocks = self.geometry.whole_blocks(bio.sector(), bio.sectors());
+        if self.geometry.bytes(blocks.end - blocks.start) != u64::from(bio.bytes()) {
+            return Some(bio);
+        }
+        let layout = Leases::Held(Provider::Layout);
+        if self.locked.lock().leases != layout || self.backing.is_read_only() {
+            return Some(bio);
+        }
+        self.start_write(From::Worker);
+        if self.state_at(blocks.start) == Some(State::Hole) {
+            self.allocate_chunk(blocks);
+        }
+        let map_use = self.epoch.get_extent_map();
+        self.fills.in_flight.fetch_add(1, Ordering::SeqCst);
+        // Only the first part, in one extent, becomes `Filling`; the rest is sent again.
+        let filling = self.change(|map, locked, spare| {
+            let reading = kernel::sync::rcu::read_lock();
+            let Found::Extent(extent) = map.lookup(blocks.start, &reading) else {
+                return Ok(None);
+            };
+            if extent.state != State::Unwritten || locked.leases != layout {
+                return Ok(None);
+            }
+            let part = extent.part(blocks);
+            map.set_state(&part, State::Filling, &mut locked.writer, spare)?;
+            Ok(Some(part))
+        });
+        let Some(part) = filling else {
+            self.leave(true, map_use);
+            self.fill_is_over();
+            return Some(bio);
+        };
+        let run = self.geometry.sectors_until(bio.sector(), part.end());
+        let whole = if run < bio.sectors() {
+            bio.split(run)
+        } else {
+            Some(bio)
+        };
+        let Some(bio) = whole else {
+            self.publish(part.range(), State::Unwritten);
+            self.leave(true, map_use);
+            self.fill_is_over();
+            return None;
+        };
+        trace::fill_begin(self, self.part(&bio), How::Layout);
+        self.count(Counter::Fills, Counter::FillBytes, bio.bytes());
+        self.send_fill(bio, &part, map_use);
+        None
+    }
+
+    fn state_at(&self, block: u64) -> Option<State> {
+        match self.map.lookup(block, &kernel::sync::rcu::read_lock()) {
+            Found::Extent(extent) => Some(extent.state),
+            Found::Absent { .. } => None,
+        }
+    }
+
+    /// Lets the filesystem allocate blocks, unwritten, in the hole that a range begins in.
+    fn allocate_chunk(&self, blocks: Range) {
+        let _changing = self.changing.lock();
+        let known = self
+            .map
+            .lookup(blocks.start, &kernel::sync::rcu::read_lock());
+        let Found::Extent(hole) = known else { return };
+        if hole.state != State::Hole {
+            return;
+        }
+        let chunk = self.geometry.block_of(CHUNK).max(1);
+        let start = (blocks.start - blocks.start % chunk).max(hole.start);
+        let end = (start - start % chunk + chunk)
+            .max(blocks.end)
+            .min(hole.end());
+        {
+            let mut locked = self.locked.lock();
+            let Leases::Held(_) = locked.leases else {
+                return;
+            };
+            locked.claims.open();
+        }
+        // An error here is the filesystem's to tell: the write then goes through it.
+        if let Ok(Some(extent)) = self.layout_of(Range::new(start, end), true) {
+            if extent.state == State::Unwritten {
+                self.turn_unwritten(&extent);
+            }
+        }
+        self.locked.lock().claims.close();
+    }
+
+    /// Puts an unwritten extent where a hole was, but for what must not be mapped.
+    fn turn_unwritten(&self, extent: &Extent) {
+        let mut rest = extent.range();
+        while !rest.is_empty() {
+            let turned = self.change(|map, locked, spare| {
+                let Leases::Held(_) = locked.leases else {
+                    return Ok(None);
+                };
+                let Some(free) = locked.claims.allowed(rest) else {
+                    return Ok(None);
+                };
+                map.put(&extent.part(free), &mut locked.writer, spare)?;
+                Ok(Some(free))
+            });
+            let Some(free) = turned else { return };
+            trace::extent_insert(self, &extent.part(free));
+            rest.start = free.end;
+        }
+    }
+
+    /// A fill's data is on disk, or could not be written. In the finisher.
+    ///
+    /// # Safety
+    /// `clone` is a fill's that has ended, and nobody else has it.
+    pub(crate) unsafe fn publish_fill(&self, clone: *mut bindings::bio) {
+        // SAFETY: As the caller says.
+        let (part, status, started_ns) = unsafe { Fast::outcome_of(clone) };
+        let first = self.geometry.block_of(part.offset);
+        let blocks = Range::new(first, first + self.geometry.block_of(part.bytes.into()));
+        let failed = status != bindings::BLK_STS_OK;
+        self.publish(
+            blocks,
+            if failed {
+                State::Unwritten
+            } else {
+                State::Filled
+            },
+        );
+        let ns = if started_ns == 0 {
+            0
+        } else {
+            trace::clock().saturating_sub(started_ns)
+        };
+        trace::fill_data(self, part, How::Layout, ns, error_of(status));
+        if !failed {
+            self.durability.soil();
+        }
+        // SAFETY: As the caller says.
+        unsafe { self.leave_early(clone) };
+        self.fill_is_over();
+        if failed || !self.options.commit_each {
+            self.workers.commit_in(COMMIT_AFTER_MS);
+            // SAFETY: As the caller says.
+            unsafe { self.complete(clone) };
+        } else {
+            self.workers.park_fill(clone);
+            self.workers.commit_in(0);
+        }
+    }
+
+    /// Gives what is `Filling` in a range its new state.
+    fn publish(&self, blocks: Range, state: State) {
+        self.change_state(blocks, State::Filling, state);
+    }
+
+    /// Gives what has one state in a range another.
+    fn change_state(&self, blocks: Range, from: State, to: State) {
+        self.change(|map, locked, spare| {
+            let mut block = blocks.start;
+            while block < blocks.end {
+                let found = map.lookup(block, &kernel::sync::rcu::read_lock());
+                block = match found {
+                    Found::Absent { end } => end,
+                    Found::Extent(extent) => {
+                        let part = extent.part(Range::new(block, blocks.end));
+                        if part.state == from {
+                            map.set_state(&part, to, &mut locked.writer, spare)?;
+                        }
+                        part.end()
+                    }
+                };
+            }
+            Ok(())
+        });
+    }
+
+    /// A fill is published: who waits for it may try again.
+    fn fill_is_over(&self) {
+        self.fills.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.workers.unpark();
+    }
+
+    /// Keeps a bio until a fill is published.
+    pub(crate) fn park(&self, bio: Bio) {
+        self.workers.park(bio);
+        // The last fill may have been published since the map was looked at.
+        if self.fills.in_flight.load(Ordering::SeqCst) == 0 {
+            self.workers.unpark();
+        }
+    }
+
+    /// Commits what is filled, if there is anything.
+    pub(crate) fn commit_fills(&self) {
+        if self.has_filled() {
+            self.start_write(From::Worker);
+            let changing = self.changing.lock();
+            self.commit_fills_locked();
+            drop(changing);
+            self.end_write();
+        }
+    }
+
+    /// Whether something is filled that is not committed.
+    pub(crate) fn has_filled(&self) -> bool {
+        self.locked.lock().writer.filled > 0
+    }
+
+    /// Whether something is being filled, or filled and not committed.
+    pub(crate) fn has_fills(&self) -> bool {
+        self.fills.in_flight.load(Ordering::SeqCst) > 0 || self.has_filled()
+    }
+
+    /// As [`Device::commit_fills`], with `changing` held. An error stays, for flushes to report.
+    pub(crate) fn commit_fills_locked(&self) {
+        let mut from = 0;
+        while self.has_filled() {
+            let (batch, next) = self.filled_from(from);
+            if batch.is_empty() {
+                break;
+            }
+            if let Err(error) = self.commit(&batch) {
+                self.durability.fail(error);
+                break;
+            }
+            from = next;
+        }
+    }
+
+    /// Filled extents, a batch of them, and where to go on.
+    fn filled_from(&self, from: u64) -> (Batch, u64) {
+        let mut batch = Batch::new();
+        let mut block = from;
+        while block < MAX_BLOCK && !batch.is_full() {
+            let found = self.map.lookup(block, &kernel::sync::rcu::read_lock());
+            block = match found {
+                Found::Absent { end } => end,
+                Found::Extent(extent) => {
+                    if extent.state == State::Filled {
+                        batch.push(extent);
+                    }
+                    extent.end()
+                }
+            };
+        }
+        (batch, block)
+    }
+
+    /// Tells the filesystem of extents that are on disk.
+    fn commit(&self, batch: &Batch) -> Result {
+        let mut written = [Written {
+            offset: 0,
+            length: 0,
+            disk: 0,
+        }; shim::COMMIT_BATCH];
+        for (written, extent) in written.iter_mut().zip(batch.extents()) {
+            *written = Written {
+                offset: self.geometry.bytes(extent.start),
+                length: self.geometry.bytes(extent.len),
+                disk: self.geometry.bytes(extent.disk),
+            };
+        }
+        let count = batch.extents().len();
+        let started = trace::now();
+        trace::commit_begin(self, count as u64);
+        // SAFETY: The filesystem has layouts and we hold one; the ranges are whole blocks that this
+        // device has written.
+        let committed = to_result(unsafe {
+            shim::rloop_commit_blocks(self.backing.inode(), written.as_ptr(), count as i32)
+        });
+        trace::commit_end(self, count as u64, trace::now() - started, errno(committed));
+        self.stats.add(Counter::Commits, 1);
+        committed?;
+        for extent in batch.extents() {
+            self.change_state(extent.range(), State::Filled, State::Written);
+        }
+        Ok(())
+    }
+
+    /// Commits, and ends the fills that wait for it. In a worker.
+    pub(crate) fn do_commit(&self) {
+        let mut waiting = self.workers.take_fills();
+        self.commit_fills();
+        let error = self.durability.error();
+        while let Some(clone) = waiting.pop() {
+            // SAFETY: The fill was kept for this, and is ours.
+            unsafe {
+                if error != 0 {
+                    (*clone).bi_status = status_of(error) as bindings::blk_status_t;
+                }
+                self.complete(clone);
+            }
+        }
+    }
+}
+
+/// A few extents.
+struct Batch {
+    extents: [Extent; shim::COMMIT_BATCH],
+    len: usize,
+}
+
+impl Batch {
+    const fn new() -> Self {
+        let none = Extent {
+            start: 0,
+            len: 0,
+            disk: 0,
+            state: State::Filled,
+        };
+        Self {
+            extents: [none; shim::COMMIT_BATCH],
+            len: 0,
+        }
+    }
+
+    fn push(&mut self, extent: Extent) {
+        self.extents[self.len] = extent;
+        self.len += 1;
+    }
+
+    fn is_full(&self) -> bool {
+        self.len == self.extents.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn extents(&self) -> &[Extent] {
+        &self.extents[..self.len]
+    }
+}

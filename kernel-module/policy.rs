@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Leases: how the filesystem, and everybody else, takes the mapping back.
+//!
+//! Two leases are held while blocks are mapped. `FL_LEASE` is broken by whoever opens the file for writing
+//! or truncates it; `FL_LAYOUT` by whatever changes its blocks. Who breaks one waits until we have given it
+//! back.
+//!
+//! # Order
+//! Taking: the leases, then wait for direct I/O begun before, then fsync, then map. Giving back: no more
+//! inserts (set under the spinlock by the break itself), commit, clear the map, drain, give back.
+
+use core::{ffi::c_void, mem::offset_of, ptr, sync::atomic::Ordering};
+
+use kernel::{bindings, error::to_result, prelude::*};
+
+use crate::{
+    device::Device,
+    extent::Range,
+    fast::{is_alive, From},
+    module_parameters, shim,
+    stats::Counter,
+    trace,
+    worker::{device_of, in_reclaim, Workers, ANY_CPU, POLICY},
+};
+
+/// Who maps. The numbers are those of `abi::PROVIDERS`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Provider {
+    /// Nobody: all I/O goes through the filesystem.
+    Vfs = 0,
+    /// The filesystem, by block numbers.
+    Bmap = 1,
+    /// The filesystem, by layouts.
+    Layout = 2,
+}
+
+/// Why nobody better maps. The numbers are those of `abi::REASONS`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Why {
+    Best = 0,
+    Starting,
+    Recalled,
+    OpenForWriting,
+    Filesystem,
+    Reflinked,
+    NoDirectIo,
+    Offset,
+    Leases,
+    NotPlain,
+    BmapDisabled,
+    Device,
+    Error,
+}
+
+impl Why {
+    /// Whether it may be otherwise in a while.
+    fn passes(self) -> bool {
+        matches!(
+            self,
+            Self::Starting
+                | Self::Recalled
+                | Self::OpenForWriting
+                | Self::Reflinked
+                | Self::NotPlain
+                | Self::Error
+        )
+    }
+}
+
+/// Where the leases are. Under the device's spinlock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leases {
+    /// Not held.
+    Off,
+    /// Being taken: nothing is mapped yet.
+    Taking,
+    /// Held, and not broken.
+    Held(Provider),
+    /// Broken: nothing is mapped any more.
+    Broken {
+        /// The process that did it.
+        by: i32,
+    },
+}
+
+/// The first pause before leases are tried again, in milliseconds; each next one is twice as long.
+const FIRST_PAUSE_MS: u32 = 100;
+/// The longest pause.
+const LONGEST_PAUSE_MS: u32 = 5000;
+
+impl Device {
+    /// Who could map this file, leases apart.
+    fn best_provider(&self) -> core::result::Result<Provider, Why> {
+        let backing = &self.backing;
+        if self.options.offset % self.geometry.block_bytes() != 0 {
+            return Err(Why::Offset);
+        }
+        if backing.is_special() {
+            return Err(Why::NotPlain);
+        }
+        if !backing.direct {
+            return Err(Why::NoDirectIo);
+        }
+        // SAFETY: The open file holds its filesystem.
+        let layouts = unsafe { shim::rloop_has_layouts(backing.sb()) };
+        let ext = [c"ext2", c"ext3", c"ext4"].contains(&backing.fs());
+        if !layouts && !ext {
+            return Err(Why::Filesystem);
+        }
+        if self.bdev.is_null() {
+            return Err(Why::Device);
+        }
+        if layouts {
+            return Ok(Provider::Layout);
+        }
+        if module_parameters::bmap.value() == 0 {
+            return Err(Why::BmapDisabled);
+        }
+        Ok(Provider::Bmap)
+    }
+
+    /// Takes the leases if that is possible now, and says so. Otherwise tries again later, if that may help.
+    pub(crate) fn take_leases(&self) {
+        let taken = self.try_take_leases();
+        let (provider, why) = match taken {
+            Ok(provider) => (provider, Why::Best),
+            Err(why) => (Provider::Vfs, why),
+        };
+        self.set_provider(provider, why);
+        if taken.is_ok() {
+            self.workers.pauses.store(0, Ordering::Relaxed);
+        } else if why.passes() {
+            self.try_later();
+        }
+    }
+
+    fn try_take_leases(&self) -> core::result::Result<Provider, Why> {
+        let provider = self.best_provider()?;
+        let _changing = self.changing.lock();
+        {
+            let mut locked = self.locked.lock();
+            if locked.leases != Leases::Off {
+                return Err(Why::Recalled);
+            }
+            locked.leases = Leases::Taking;
+        }
+        let ready = self.lease_and_settle(provider);
+        {
+            let mut locked = self.locked.lock();
+            // A break that came meanwhile has queued a recall, which gives back what was taken.
+            if ready.is_ok() && locked.leases == Leases::Taking {
+                locked.leases = Leases::Held(provider);
+                return Ok(provider);
+            }
+            if let Leases::Broken { .. } = locked.leases {
+                return Err(Why::Recalled);
+            }
+        }
+        self.give_back();
+        Err(ready.err().unwrap_or(Why::Error))
+    }
+
+    fn lease_and_settle(&self, provider: Provider) -> core::result::Result<(), Why> {
+        let file = self.backing.file();
+        let take = |flags, owner| {
+            // SAFETY: The file is open; the owner is told by its address only, and outlives the lease.
+            to_result(unsafe { shim::rloop_lease_take(file, flags, owner) }).map_err(|error| {
+                if error == EAGAIN {
+                    Why::OpenForWriting
+                } else {
+                    Why::Leases
+                }
+            })
+        };
+        take(shim::fl_lease(), self.owner())?;
+        if provider == Provider::Layout {
+            take(shim::fl_layout(), self.owner().wrapping_byte_add(1))?;
+        }
+        self.backing.wait_for_direct_io();
+        self.sync_file().map_err(|_| Why::Error)?;
+        if self.backing.direct_io().map_err(|_| Why::Error)?.memory == 0 {
+            return Err(Why::NotPlain);
+        }
+        if provider == Provider::Layout {
+            self.layout_of(Range::new(0, 1), false).map_err(|error| {
+                if error == ENXIO {
+                    Why::Reflinked
+                } else {
+                    Why::Error
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What the leases know us by.
+    fn owner(&self) -> *mut c_void {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// Gives back the leases that were taken, with no mapping left.
+    fn give_back(&self) {
+        let file = self.backing.file();
+        for owner in [self.owner(), self.owner().wrapping_byte_add(1)] {
+            // SAFETY: The file is open. One that was not taken is not found, which is no harm.
+            unsafe { shim::rloop_lease_give_back(file, owner) };
+        }
+        self.locked.lock().leases = Leases::Off;
+    }
+
+    /// The filesystem says that it cannot be mapped: as if somebody had broken the lease.
+    pub(crate) fn lose_leases(&self, why: Why) {
+        self.break_lease(0);
+        self.set_provider(Provider::Vfs, why);
+    }
+
+    /// A lease is broken, or given up. In any context.
+    fn break_lease(&self, by: i32) {
+        {
+            let mut locked = self.locked.lock();
+            if matches!(locked.leases, Leases::Off | Leases::Broken { .. }) {
+                return;
+            }
+            locked.leases = Leases::Broken { by };
+            locked.claims.void();
+        }
+        // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
+        unsafe { bindings::queue_work_on(ANY_CPU, POLICY.get(), self.workers.recall.get()) };
+    }
+
+    /// Gives the mapping back.
+    fn recall(&self) {
+        let Leases::Broken { by } = self.locked.lock().leases else {
+            return;
+        };
+        let started = trace::now();
+        trace::recall_begin(self, by);
+        self.stats.add(Counter::Recalls, 1);
+        self.drop_mapping();
+        trace::recall_drained(self, trace::now() - started);
+        self.give_back();
+        // Who gave the leases up has said why.
+        if self.provider().1 == Why::Best as u32 {
+            self.set_provider(Provider::Vfs, Why::Recalled);
+        }
+        trace::recall_end(self, trace::now() - started, self.provider().1);
+        self.try_later();
+    }
+
+    /// Empties the map, and waits until nobody uses what was in it. No insert can follow.
+    fn drop_mapping(&self) {
+        // On a frozen filesystem, this waits for the thaw: a commit is a write.
+        let fills = self.has_fills();
+        if fills {
+            self.start_write(From::Worker);
+        }
+        let changing = self.changing.lock();
+        if fills {
+            self.epoch.drain();
+            self.commit_fills_locked();
+        }
+        let cleared = self.change(|map, locked, spare| map.clear(&mut locked.writer, spare));
+        self.epoch.drain();
+        drop(changing);
+        drop(cleared);
+        if fills {
+            self.end_write();
+        }
+        self.note_time();
+    }
+
+    /// Tries to take the leases again after a pause.
+    fn try_later(&self) {
+        if !is_alive(self) {
+            return;
+        }
+        let pauses = self.workers.pauses.fetch_add(1, Ordering::Relaxed).min(16);
+        let pause = (FIRST_PAUSE_MS << pauses.min(8)).min(LONGEST_PAUSE_MS);
+        // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
+        unsafe {
+            let jiffies = bindings::__msecs_to_jiffies(pause);
+            bindings::mod_delayed_work_on(ANY_CPU, POLICY.get(), self.workers.retry.get(), jiffies);
+        }
+    }
+
+    /// Ends all of this for a device that is going. No I/O comes any more.
+    pub(crate) fn end_policy(&self) {
+        // SAFETY: The works are initialised; nobody queues `retry` again, as the device is dying.
+        unsafe {
+            bindings::cancel_delayed_work_sync(self.workers.retry.get());
+            self.break_lease(0);
+            bindings::flush_work(self.workers.recall.get());
+        }
+    }
+}
+
+/// A lease is broken. Under a spinlock of the filesystem's.
+#[no_mangle]
+extern "C" fn rloop_lease_break(owner: *mut c_void) {
+    // SAFETY: The owner is a device, which outlives its leases.
+    let device = unsafe { owner_of(owner) };
+    // SAFETY: The current task is always there.
+    let pid = unsafe { (*bindings::get_current()).pid };
+    device.break_lease(pid);
+}
+
+/// Whether who would break the lease is one of the device's own workers, which has its own rules. Under
+/// a spinlock of the filesystem's.
+#[no_mangle]
+extern "C" fn rloop_lease_is_ours(owner: *mut c_void) -> bool {
+    // SAFETY: The owner is a device, which outlives its leases.
+    unsafe { owner_of(owner) }.workers.is_current()
+}
+
+/// # Safety
+/// `owner` is what a device's leases know it by.
+unsafe fn owner_of<'a>(owner: *mut c_void) -> &'a Device {
+    let address = owner.map_addr(|address| address & !1);
+    // SAFETY: As the caller says; devices are aligned to more than two bytes.
+    unsafe { &*address.cast() }
+}
+
+/// The work that gives leases back.
+///
+/// # Safety
+/// `work` is that of a device.
+pub(crate) unsafe extern "C" fn recall_work(work: *mut bindings::work_struct) {
+    // SAFETY: As the caller says.
+    let device = unsafe { device_of(work, offset_of!(Workers, recall)) };
+    in_reclaim(|| device.recall());
+}
+
+/// The work that takes leases.
+///
+/// # Safety
+/// `work` is that of a device.
+pub(crate) unsafe extern "C" fn retry_work(work: *mut bindings::work_struct) {
+    let offset = offset_of!(Workers, retry) + offset_of!(bindings::delayed_work, work);
+    // SAFETY: As the caller says.
+    let device = unsafe { device_of(work, offset) };
+    in_reclaim(|| {
+        if is_alive(device) {
+            device.take_leases();
+        }
+    });
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory that I/O can count on: clones of bios, and what a request through the filesystem carries.
+//!
+//! Each device has its own, so that one that is stacked on another never waits for memory that the other
+//! holds.
+
+use core::{ffi::c_void, mem::size_of, ptr};
+
+use kernel::{bindings, error::to_result, ffi::c_int, prelude::*, types::Opaque};
+
+use crate::{bio::Bio, fast::FRONT_PAD, shim, vfs::Request};
+
+/// How many there are when there is no other memory.
+const RESERVED: c_int = 16;
+
+/// A device's pools.
+pub(crate) struct Pools {
+    clones: KBox<Opaque<bindings::bio_set>>,
+    requests: *mut bindings::mempool,
+}
+
+// SAFETY: Pools may be used from anywhere.
+unsafe impl Send for Pools {}
+// SAFETY: As above.
+unsafe impl Sync for Pools {}
+
+impl Pools {
+    pub(crate) fn new() -> Result<Self> {
+        let clones = KBox::new(Opaque::new(bindings::bio_set::default()), GFP_KERNEL)?;
+        let mut pools = Self {
+            clones,
+            requests: ptr::null_mut(),
+        };
+        // SAFETY: The bioset is zeroed, does not move, and goes with this; so does the pool.
+        unsafe {
+            to_result(bindings::bioset_init(
+                pools.clones.get(),
+                RESERVED as u32,
+                FRONT_PAD as u32,
+                bindings::BIOSET_PERCPU_CACHE as c_int,
+            ))?;
+            pools.requests = bindings::mempool_create_node_noprof(
+                RESERVED,
+                Some(bindings::mempool_kmalloc),
+                Some(bindings::mempool_kfree),
+                size_of::<Request>() as *mut c_void,
+                bindings::GFP_KERNEL,
+                -1,
+            );
+        }
+        if pools.requests.is_null() {
+            return Err(ENOMEM);
+        }
+        Ok(pools)
+    }
+
+    /// A clone of a bio, for a disk. `None` only if it must not wait for memory and there is none.
+    #[inline]
+    pub(crate) fn clone_of(
+        &self,
+        bio: &Bio,
+        bdev: *mut bindings::block_device,
+        nowait: bool,
+    ) -> Option<*mut bindings::bio> {
+        let gfp = if nowait {
+            bindings::GFP_NOWAIT
+        } else {
+            shim::gfp_noio()
+        };
+        // SAFETY: The bio is ours, the disk is there, and the pool was made for this.
+        let clone =
+            unsafe { bindings::bio_alloc_clone(bdev, bio.as_raw(), gfp, self.clones.get()) };
+        (!clone.is_null()).then_some(clone)
+    }
+
+    /// Memory for a request. May wait for one to be freed.
+    pub(crate) fn request(&self) -> *mut Request {
+        // SAFETY: The pool was made for this; it waits for memory, and so gives some.
+        unsafe { bindings::mempool_alloc_noprof(self.requests, shim::gfp_noio()).cast() }
+    }
+
+    /// # Safety
+    /// `request` is from [`Pools::request`] of these pools, and nobody uses it any more.
+    pub(crate) unsafe fn free(&self, request: *mut Request) {
+        // SAFETY: As the caller says.
+        unsafe { bindings::mempool_free(request.cast(), self.requests) };
+    }
+}
+
+impl Drop for Pools {
+    fn drop(&mut self) {
+        // SAFETY: All clones and requests have come back: the device is gone.
+        unsafe {
+            bindings::bioset_exit(self.clones.get());
+            bindings::mempool_destroy(self.requests);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a worker does with a bio that the map had no answer for.
+
+use kernel::{bindings, prelude::*};
+
+use crate::{
+    bio::{flag, Bio, Op},
+    device::Device,
+    extent::{map::Found, Range, State},
+    fast::{errno, From, Routed},
+    shim,
+    stats::Counter,
+    trace::{self, Fallback},
+};
+
+impl Device {
+    /// Does what a bio wants, however long it takes.
+    pub(crate) fn process(&self, mut bio: Bio) {
+        match bio.op() {
+            Op::Discard | Op::WriteZeroes => return self.punch(bio),
+            Op::Write if bio.bytes() == 0 => return self.end_flush(bio),
+            Op::Write if bio.has(flag::PREFLUSH) => {
+                if let Err(error) = self.flush() {
+                    return bio.end_with(error.to_errno());
+                }
+                bio.clear(flag::PREFLUSH);
+            }
+            _ => {}
+        }
+        self.transfer_somehow(bio);
+    }
+
+    /// Reads or writes: the fast way if the filesystem says where, else through it.
+    fn transfer_somehow(&self, mut bio: Bio) {
+        let mut asked = false;
+        loop {
+            let (missed, reason, state) = match self.route(bio, From::Worker) {
+                Routed::Gone => return,
+                Routed::Missed(bio, reason, state) => (bio, reason, state),
+            };
+            bio = missed;
+            let again = match (reason, state) {
+                // What we filled there has to be committed before it can be made durable.
+                (Fallback::Dirty, _) => match self.flush() {
+                    Ok(()) => true,
+                    Err(error) => return bio.end_with(error.to_errno()),
+                },
+                (Fallback::Absent, _) if !asked => {
+                    asked = true;
+                    self.map_blocks(self.geometry.blocks(bio.sector(), bio.sectors()))
+                }
+                (_, Some(State::Filling)) => return self.park(bio),
+                _ => false,
+            };
+            if again {
+                continue;
+            }
+            if bio.op() == Op::Write && self.options.fill_layout {
+                match self.fill(bio) {
+                    None => return,
+                    Some(back) => bio = back,
+                }
+            }
+            match self.through_filesystem(bio) {
+                None => return,
+                // Somebody has mapped it meanwhile.
+                Some(back) => bio = back,
+            }
+        }
+    }
+
+    /// Gives blocks back to the filesystem, or makes them zeros.
+    fn punch(&self, bio: Bio) {
+        let zeroes = bio.op() == Op::WriteZeroes;
+        let (sector, sectors) = (bio.sector(), bio.sectors());
+        let whole = self.geometry.whole_blocks(sector, sectors);
+        let (offset, bytes, blocks) = if zeroes {
+            let touched = self.geometry.blocks(sector, sectors);
+            (self.geometry.offset(sector), bio.bytes().into(), touched)
+        } else {
+            // A discard is a hint: parts of blocks stay as they are.
+            let bytes = self.geometry.bytes(whole.end - whole.start);
+            (self.geometry.bytes(whole.start), bytes, whole)
+        };
+        let unmap = !zeroes || !bio.has(flag::NOUNMAP);
+        self.count(Counter::Discards, Counter::DiscardBytes, bio.bytes());
+        if bytes == 0 || (unmap && self.is_hole(blocks)) {
+            return bio.end(bindings::BLK_STS_OK);
+        }
+        let mode = if unmap { PUNCH_HOLE } else { ZERO_RANGE } | KEEP_SIZE;
+        let done = self.change_blocks(blocks, || {
+            self.backing.allocate(mode, offset, bytes)?;
+            if blocks != whole {
+                // The filesystem has zeroed parts of blocks in the page cache.
+                let (start, len) = (blocks.start, blocks.end - blocks.start);
+                self.backing
+                    .write_back(self.geometry.bytes(start), self.geometry.bytes(len))?;
+            }
+            Ok(())
+        });
+        match done {
+            // What it cannot do has no effect, and the block layer has another way.
+            Err(error) if error == EOPNOTSUPP => bio.end(shim::sts_notsupp()),
+            done => bio.end_with(errno(done)),
+        }
+    }
+
+    /// Changes which blocks the file has in a range, or what is in them, through the filesystem.
+    ///
+    /// The order: claim the range, so that nobody maps it; take it out of the map; wait for I/O that found
+    /// it there; change it; then let it be mapped again.
+    fn change_blocks(&self, blocks: Range, change: impl FnOnce() -> Result) -> Result {
+        // Before `changing`; see `fill`.
+        self.start_write(From::Worker);
+        let changing = self.changing.lock();
+        self.commit_fills_locked();
+        let mut claim = None;
+        self.change(|map, locked, spare| {
+            if claim.is_none() {
+                claim = Some(locked.claims.claim(blocks));
+            }
+            map.remove(blocks, &mut locked.writer, spare)
+        });
+        let len = blocks.end - blocks.start;
+        trace::extent_drop(
+            self,
+            self.geometry.bytes(blocks.start),
+            self.geometry.bytes(len),
+        );
+        self.epoch.drain();
+        let done = change();
+        self.durability.soil();
+        if let Some(claim) = claim {
+            self.locked.lock().claims.release(claim);
+        }
+        drop(changing);
+        self.end_write();
+        done
+    }
+
+    /// Whether the map says that a range has no blocks.
+    fn is_hole(&self, blocks: Range) -> bool {
+        let map_use = self.epoch.get_extent_map();
+        let mut block = blocks.start;
+        while block < blocks.end {
+            match self.map.lookup(block, &kernel::sync::rcu::read_lock()) {
+                Found::Extent(extent) if extent.state == State::Hole => block = extent.end(),
+                _ => break,
+            }
+        }
+        // SAFETY: It was got here.
+        unsafe { self.epoch.put_extent_map(map_use) };
+        block >= blocks.end
+    }
+}
+
+/// `FALLOC_FL_*`, as `fallocate(2)` has them.
+const KEEP_SIZE: u32 = 0x01;
+const PUNCH_HOLE: u32 = 0x02;
+const ZERO_RANGE: u32 = 0x10;

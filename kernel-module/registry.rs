@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which devices there are, and how they come and go.
+
+use core::ptr;
+
+use kernel::{
+    bindings,
+    fs::File,
+    prelude::*,
+    sync::{global_lock, Arc},
+};
+
+use crate::{
+    backing::Backing,
+    device::{Device, Options},
+    disk,
+    geometry::SECTOR_SHIFT,
+};
+
+global_lock! {
+    // SAFETY: Initialised when the module is, before it is used.
+    unsafe(uninit) static DEVICES: Mutex<KVec<Option<Arc<Device>>>> = KVec::new();
+}
+
+/// Before all else.
+pub(crate) fn init() {
+    // SAFETY: It is called once.
+    unsafe { DEVICES.init() };
+}
+
+/// The smallest and the largest logical block, in bytes.
+const BLOCK_SIZES: core::ops::RangeInclusive<u32> = 512..=disk::LARGEST_BLOCK;
+
+/// Attaches a file. The device's number.
+pub(crate) fn attach(
+    file: &File,
+    mut options: Options,
+    module: &'static ThisModule,
+) -> Result<u32> {
+    let backing = Backing::open(file, options.read_only)?;
+    let bdev = mappable_disk(&backing);
+    options.block_size = block_size(&options, &backing, bdev)?;
+    if options.offset % u64::from(options.block_size) != 0 || options.offset > i64::MAX as u64 {
+        return Err(EINVAL);
+    }
+    let mut devices = DEVICES.lock();
+    let index = devices
+        .iter()
+        .position(Option::is_none)
+        .unwrap_or(devices.len());
+    if index == devices.len() {
+        devices.push(None, GFP_KERNEL)?;
+    }
+    let number = u32::try_from(index)?;
+    let device = Device::new(number, options, backing, bdev)?;
+    if device.capacity() == 0 {
+        return Err(ENOSPC);
+    }
+    device.take_leases();
+    if let Err(error) = disk::add(&device) {
+        device
+            .dying
+            .store(true, core::sync::atomic::Ordering::Release);
+        device.end_policy();
+        return Err(error);
+    }
+    // A module with devices cannot be unloaded.
+    // SAFETY: The module runs, so it may be had once more.
+    unsafe { bindings::__module_get(module.as_ptr()) };
+    devices[index] = Some(device);
+    Ok(number)
+}
+
+/// The one disk that blocks of the file can be mapped to; null if there is none.
+fn mappable_disk(backing: &Backing) -> *mut bindings::block_device {
+    let bdev = backing.bdev();
+    if bdev.is_null() || disk::is_zoned(bdev) {
+        return ptr::null_mut();
+    }
+    bdev
+}
+
+/// The logical block size: what was asked for, or the best one.
+fn block_size(
+    options: &Options,
+    backing: &Backing,
+    bdev: *mut bindings::block_device,
+) -> Result<u32> {
+    let below = if bdev.is_null() {
+        1 << SECTOR_SHIFT
+    } else {
+        disk::block_size_of(bdev)
+    };
+    if options.block_size == 0 {
+        let best = below.max(if backing.direct {
+            backing.offset_align
+        } else {
+            1
+        });
+        return Ok(best.clamp(*BLOCK_SIZES.start(), *BLOCK_SIZES.end()));
+    }
+    let asked = options.block_size;
+    // Blocks smaller than the disk's could not be sent to it.
+    if !asked.is_power_of_two() || !BLOCK_SIZES.contains(&asked) || asked < below {
+        return Err(EINVAL);
+    }
+    Ok(asked)
+}
+
+/// Detaches a device that nobody has open.
+pub(crate) fn detach(index: u32, module: &'static ThisModule) -> Result {
+    let mut devices = DEVICES.lock();
+    let place = devices.get_mut(index as usize).ok_or(ENXIO)?;
+    let device = place.clone().ok_or(ENXIO)?;
+    disk::close_door(&device)?;
+    disk::remove(&device);
+    // What was written reaches the disk, though nobody may have asked for that.
+    let flushed = device.flush();
+    device.workers.flush();
+    device.end_policy();
+    device.workers.flush();
+    disk::put(&device);
+    *place = None;
+    drop(device);
+    // SAFETY: It was got when the device was attached.
+    unsafe { bindings::module_put(module.as_ptr()) };
+    if flushed.is_err() {
+        pr_warn!("rloop{index}: not all data may have reached the disk\n");
+    }
+    Ok(())
+}
+
+/// Does something with a device.
+pub(crate) fn with<T>(index: u32, what: impl FnOnce(&Device) -> Result<T>) -> Result<T> {
+    let devices = DEVICES.lock();
+    let device = devices
+        .get(index as usize)
+        .and_then(Option::as_ref)
+        .ok_or(ENXIO)?;
+    let device = device.clone();
+    drop(devices);
+    what(&device)
+}

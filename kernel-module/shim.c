@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Wrappers for what Rust cannot call. Every function is one call, or the few that belong together.
+ */
+#include <linux/bio.h>
+#include <linux/blkdev.h>
+#include <linux/exportfs_block.h>
+#include <linux/filelock.h>
+#include <linux/fs.h>
+#include <linux/iomap.h>
+#include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/sched/mm.h>
+#include <linux/srcu.h>
+#include <linux/workqueue.h>
+#include <trace/events/block.h>
+
+#include "shim.h"
+
+/* Flags that are macros with casts, which bindgen leaves out. */
+const u32 rloop_feat_base = BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA | BLK_FEAT_NOWAIT | BLK_FEAT_IO_STAT;
+const u32 rloop_feat_io_stat = BLK_FEAT_IO_STAT;
+const u32 rloop_feat_not_ours = BLK_FEAT_ZONED | BLK_FEAT_ATOMIC_WRITES | BLK_FEAT_POLL | BLK_FEAT_DAX;
+const u32 rloop_feat_zoned = BLK_FEAT_ZONED;
+const gfp_t rloop_gfp_noio = GFP_NOIO;
+const gfp_t rloop_gfp_map = GFP_KERNEL | __GFP_NOFAIL;
+const u32 rloop_sts_notsupp = (__force u32)BLK_STS_NOTSUPP;
+const u32 rloop_sts_ioerr = (__force u32)BLK_STS_IOERR;
+const u32 rloop_sts_again = (__force u32)BLK_STS_AGAIN;
+const u32 rloop_fmode_write = (__force u32)FMODE_WRITE;
+const u32 rloop_iocb_dsync = (__force u32)IOCB_DSYNC;
+
+/* The device's lock, taken from any context. */
+void rloop_lock_init(spinlock_t *lock);
+unsigned long rloop_lock(spinlock_t *lock);
+void rloop_unlock(spinlock_t *lock, unsigned long flags);
+
+void rloop_lock_init(spinlock_t *lock)
+{
+	spin_lock_init(lock);
+}
+
+unsigned long rloop_lock(spinlock_t *lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void rloop_unlock(spinlock_t *lock, unsigned long flags)
+{
+	spin_unlock_irqrestore(lock, flags);
+}
+
+/* The drain epoch: readers that enter in one context and leave in another. */
+int rloop_epoch_init(struct srcu_struct *epoch);
+void *rloop_epoch_enter(struct srcu_struct *epoch);
+void rloop_epoch_leave(struct srcu_struct *epoch, void *reader);
+
+int rloop_epoch_init(struct srcu_struct *epoch)
+{
+	return init_srcu_struct_fast_updown(epoch);
+}
+
+void *rloop_epoch_enter(struct srcu_struct *epoch)
+{
+	return (__force void *)srcu_down_read_fast(epoch);
+}
+
+void rloop_epoch_leave(struct srcu_struct *epoch, void *reader)
+{
+	srcu_up_read_fast(epoch, (__force struct srcu_ctr __percpu *)reader);
+}
+
+/* Frees memory whose first two words are free for use, once RCU readers are out of it. */
+struct rloop_link {
+	struct rcu_head rcu;
+};
+
+void rloop_free_after_readers(struct rloop_link *memory);
+
+void rloop_free_after_readers(struct rloop_link *memory)
+{
+	kvfree_rcu(memory, rcu);
+}
+
+/* Workers. */
+void rloop_work_init(struct work_struct *work, work_func_t function);
+void rloop_delayed_work_init(struct delayed_work *work, work_func_t function);
+unsigned int rloop_reclaim_enter(void);
+void rloop_reclaim_leave(unsigned int noio, unsigned int flags);
+unsigned int rloop_throttle_enter(void);
+
+void rloop_work_init(struct work_struct *work, work_func_t function)
+{
+	INIT_WORK(work, function);
+}
+
+void rloop_delayed_work_init(struct delayed_work *work, work_func_t function)
+{
+	INIT_DELAYED_WORK(work, function);
+}
+
+unsigned int rloop_reclaim_enter(void)
+{
+	return memalloc_noio_save();
+}
+
+unsigned int rloop_throttle_enter(void)
+{
+	unsigned int before = current->flags & PF_LOCAL_THROTTLE;
+
+	current->flags |= PF_LOCAL_THROTTLE;
+	return before;
+}
+
+void rloop_reclaim_leave(unsigned int noio, unsigned int flags)
+{
+	current_restore_flags(flags, PF_LOCAL_THROTTLE);
+	memalloc_noio_restore(noio);
+}
+
+/* Writes and a filesystem that is frozen. Begun here, ended wherever the I/O completes. */
+bool rloop_try_start_write(struct super_block *sb);
+void rloop_start_write(struct super_block *sb);
+void rloop_end_write(struct super_block *sb);
+void rloop_kiocb_start_write(struct kiocb *iocb);
+void rloop_kiocb_end_write(struct kiocb *iocb);
+int rloop_may(struct file *file, int mask);
+void rloop_touch(struct file *file);
+bool rloop_is_read_only(struct super_block *sb);
+
+bool rloop_try_start_write(struct super_block *sb)
+{
+	if (!sb_start_write_trylock(sb))
+		return false;
+	__sb_writers_release(sb, SB_FREEZE_WRITE);
+	return true;
+}
+
+void rloop_start_write(struct super_block *sb)
+{
+	sb_start_write(sb);
+	__sb_writers_release(sb, SB_FREEZE_WRITE);
+}
+
+void rloop_end_write(struct super_block *sb)
+{
+	__sb_writers_acquired(sb, SB_FREEZE_WRITE);
+	sb_end_write(sb);
+}
+
+void rloop_kiocb_start_write(struct kiocb *iocb)
+{
+	kiocb_start_write(iocb);
+}
+
+void rloop_kiocb_end_write(struct kiocb *iocb)
+{
+	kiocb_end_write(iocb);
+}
+
+int rloop_may(struct file *file, int mask)
+{
+	return inode_permission(file_mnt_idmap(file), file_inode(file), mask);
+}
+
+void rloop_touch(struct file *file)
+{
+	file_update_time(file);
+}
+
+bool rloop_is_read_only(struct super_block *sb)
+{
+	return sb_rdonly(sb);
+}
+
+/* The page cache of the backing file. */
+gfp_t rloop_restrict_cache(struct address_space *mapping);
+void rloop_restore_cache(struct address_space *mapping, gfp_t mask);
+void rloop_wait_for_direct_io(struct inode *inode);
+u64 rloop_inode_size(struct inode *inode);
+
+gfp_t rloop_restrict_cache(struct address_space *mapping)
+{
+	gfp_t before = mapping_gfp_mask(mapping);
+
+	mapping_set_gfp_mask(mapping, before & ~(__GFP_IO | __GFP_FS));
+	return before;
+}
+
+void rloop_restore_cache(struct address_space *mapping, gfp_t mask)
+{
+	mapping_set_gfp_mask(mapping, mask);
+}
+
+void rloop_wait_for_direct_io(struct inode *inode)
+{
+	inode_dio_wait(inode);
+}
+
+u64 rloop_inode_size(struct inode *inode)
+{
+	return i_size_read(inode);
+}
+
+/* Bios and the disk. */
+void rloop_zero_fill(struct bio *bio);
+void rloop_trace_remap(struct bio *clone, struct bio *original);
+struct gendisk *rloop_disk_alloc(struct queue_limits *limits);
+bool rloop_disk_is_open(struct gendisk *disk);
+void rloop_disk_lock(struct gendisk *disk);
+void rloop_disk_unlock(struct gendisk *disk);
+struct gendisk *rloop_disk_of(struct device *device);
+
+void rloop_zero_fill(struct bio *bio)
+{
+	zero_fill_bio(bio);
+}
+
+void rloop_trace_remap(struct bio *clone, struct bio *original)
+{
+	trace_block_bio_remap(clone, bio_dev(original), original->bi_iter.bi_sector);
+}
+
+struct gendisk *rloop_disk_alloc(struct queue_limits *limits)
+{
+	return blk_alloc_disk(limits, NUMA_NO_NODE);
+}
+
+bool rloop_disk_is_open(struct gendisk *disk)
+{
+	return disk_openers(disk) > 0;
+}
+
+void rloop_disk_lock(struct gendisk *disk)
+{
+	mutex_lock(&disk->open_mutex);
+}
+
+void rloop_disk_unlock(struct gendisk *disk)
+{
+	mutex_unlock(&disk->open_mutex);
+}
+
+struct gendisk *rloop_disk_of(struct device *device)
+{
+	return dev_to_disk(device);
+}
+
+/* Leases on the backing file. */
+static bool rloop_lm_break(struct file_lease *lease)
+{
+	rloop_lease_break(lease->c.flc_owner);
+	return false;
+}
+
+static bool rloop_lm_breaker_owns_lease(struct file_lease *lease)
+{
+	return rloop_lease_is_ours(lease->c.flc_owner);
+}
+
+/* Nobody may write but through our own file. */
+static int rloop_lm_open_conflict(struct file *file, int arg)
+{
+	int ours = !!(file->f_mode & FMODE_WRITE);
+
+	return atomic_read(&file_inode(file)->i_writecount) == ours ? 0 : -EAGAIN;
+}
+
+/* We give it back when I/O has drained, however long that takes; nobody takes it from us. */
+static bool rloop_lm_breaker_timedout(struct file_lease *lease)
+{
+	return false;
+}
+
+static const struct lease_manager_operations rloop_lease_ops = {
+	.lm_break = rloop_lm_break,
+	.lm_change = lease_modify,
+	.lm_breaker_owns_lease = rloop_lm_breaker_owns_lease,
+	.lm_open_conflict = rloop_lm_open_conflict,
+	.lm_breaker_timedout = rloop_lm_breaker_timedout,
+};
+
+const u32 rloop_fl_lease = FL_LEASE;
+const u32 rloop_fl_layout = FL_LAYOUT;
+
+int rloop_lease_take(struct file *file, u32 flags, void *owner);
+int rloop_lease_give_back(struct file *file, void *owner);
+
+int rloop_lease_take(struct file *file, u32 flags, void *owner)
+{
+	struct file_lease *lease = locks_alloc_lease();
+	int error;
+
+	if (!lease)
+		return -ENOMEM;
+	lease->fl_lmops = &rloop_lease_ops;
+	lease->c.flc_flags = flags;
+	lease->c.flc_type = F_RDLCK;
+	lease->c.flc_owner = owner;
+	lease->c.flc_pid = current->tgid;
+	lease->c.flc_file = file;
+	error = kernel_setlease(file, F_RDLCK, &lease, NULL);
+	if (lease)
+		locks_free_lease(lease);
+	return error;
+}
+
+int rloop_lease_give_back(struct file *file, void *owner)
+{
+	return kernel_setlease(file, F_UNLCK, NULL, &owner);
+}
+
+/* Layouts. */
+bool rloop_has_layouts(struct super_block *sb);
+int rloop_map_blocks(struct inode *inode, u64 offset, u64 length, bool write,
+		     struct rloop_mapping *mapping);
+int rloop_commit_blocks(struct inode *inode, const struct rloop_written *written, int count);
+
+#define RLOOP_COMMIT_BATCH 16
+const u32 rloop_commit_batch = RLOOP_COMMIT_BATCH;
+
+bool rloop_has_layouts(struct super_block *sb)
+{
+	return sb->s_export_op && sb->s_export_op->block_ops;
+}
+
+int rloop_map_blocks(struct inode *inode, u64 offset, u64 length, bool write,
+		     struct rloop_mapping *mapping)
+{
+	struct iomap iomap = { };
+	u32 generation;
+	int error;
+
+	error = inode->i_sb->s_export_op->block_ops->map_blocks(inode, offset, length, &iomap,
+								 write, &generation);
+	*mapping = (struct rloop_mapping) {
+		.offset = iomap.offset,
+		.length = iomap.length,
+		.disk = iomap.addr,
+		.bdev = iomap.bdev,
+		.type = iomap.type,
+		.flags = iomap.flags,
+	};
+	return error;
+}
+
+int rloop_commit_blocks(struct inode *inode, const struct rloop_written *written, int count)
+{
+	struct iomap maps[RLOOP_COMMIT_BATCH] = { };
+	int i;
+
+	for (i = 0; i < count; i++) {
+		maps[i].offset = written[i].offset;
+		maps[i].length = written[i].length;
+		maps[i].addr = written[i].disk;
+		maps[i].type = IOMAP_UNWRITTEN;
+	}
+	return inode->i_sb->s_export_op->block_ops->commit_blocks(inode, maps, count, 0);
+}
+
+/* Counters, one set per processor. */
+u64 __percpu *rloop_stats_alloc(u32 count);
+void rloop_stats_free(u64 __percpu *stats);
+void rloop_stats_add(u64 __percpu *stats, u32 index, u64 value);
+u64 rloop_stats_sum(u64 __percpu *stats, u32 index);
+
+u64 __percpu *rloop_stats_alloc(u32 count)
+{
+	return __alloc_percpu(count * sizeof(u64), sizeof(u64));
+}
+
+void rloop_stats_free(u64 __percpu *stats)
+{
+	free_percpu(stats);
+}
+
+void rloop_stats_add(u64 __percpu *stats, u32 index, u64 value)
+{
+	this_cpu_add(stats[index], value);
+}
+
+u64 rloop_stats_sum(u64 __percpu *stats, u32 index)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += per_cpu_ptr(stats, cpu)[index];
+	return sum;
+}

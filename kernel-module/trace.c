@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The tracepoints, and what Rust calls to fire them. Nobody listening costs a call and a jump that is
+ * patched out.
+ */
+#include <linux/ktime.h>
+#include <linux/module.h>
+
+#define CREATE_TRACE_POINTS
+#include "rloop_trace.h"
+
+#define FIRE(event, proto, args)	\
+	void rloop_trace_##event proto;	\
+	void rloop_trace_##event proto	\
+	{				\
+		trace_rloop_##event args;	\
+	}
+
+FIRE(map_hit, (u32 dev, u64 ino, u64 offset, u64 extent, u32 state), (dev, ino, offset, extent, state))
+FIRE(map_miss, (u32 dev, u64 ino, u64 offset, u64 bytes, u32 op), (dev, ino, offset, bytes, op))
+FIRE(extent_insert, (u32 dev, u64 ino, u64 offset, u64 bytes, u64 sector, u32 state),
+     (dev, ino, offset, bytes, sector, state))
+FIRE(extent_drop, (u32 dev, u64 ino, u64 offset, u64 bytes), (dev, ino, offset, bytes))
+FIRE(io_submit, (u32 dev, u64 ino, u64 offset, u64 extent, u64 sector, u32 bytes, u32 op),
+     (dev, ino, offset, extent, sector, bytes, op))
+FIRE(io_done, (u32 dev, u64 ino, u64 offset, u64 extent, u64 sector, u32 bytes, u32 op, u64 ns, int error),
+     (dev, ino, offset, extent, sector, bytes, op, ns, error))
+FIRE(zero_read, (u32 dev, u64 ino, u64 offset, u32 bytes, u32 state), (dev, ino, offset, bytes, state))
+FIRE(fill_begin, (u32 dev, u64 ino, u64 offset, u64 bytes, u32 how), (dev, ino, offset, bytes, how))
+FIRE(fill_data, (u32 dev, u64 ino, u64 offset, u64 bytes, u32 how, u64 ns, int error),
+     (dev, ino, offset, bytes, how, ns, error))
+FIRE(commit_begin, (u32 dev, u64 ino, u64 fills), (dev, ino, fills))
+FIRE(commit_end, (u32 dev, u64 ino, u64 fills, u64 ns, int error), (dev, ino, fills, ns, error))
+FIRE(fallback, (u32 dev, u64 ino, u64 offset, u64 bytes, u32 op, u32 reason),
+     (dev, ino, offset, bytes, op, reason))
+FIRE(invalidate, (u32 dev, u64 ino, u64 offset, u64 bytes), (dev, ino, offset, bytes))
+FIRE(recall_begin, (u32 dev, u64 ino, int pid), (dev, ino, pid))
+FIRE(recall_drained, (u32 dev, u64 ino, u64 ns), (dev, ino, ns))
+FIRE(recall_end, (u32 dev, u64 ino, u64 ns, u32 reason), (dev, ino, ns, reason))
+
+/* When an I/O began, for io_done; 0 if nobody will want to know. */
+u64 rloop_trace_clock(void);
+
+u64 rloop_trace_clock(void)
+{
+	return trace_rloop_io_done_enabled() ? ktime_get_ns() : 0;
+}

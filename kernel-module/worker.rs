@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Workers: whatever may sleep.
+//!
+//! - *io*: bios that the map has no answer for, and what the filesystem did not do at once. Several at a
+//!   time, since each may wait for the filesystem.
+//! - *finish*: writes that have to drop cached pages before they complete, and fills that have to be
+//!   published. On a queue of its own: others wait for these.
+//! - *commit*: tells the filesystem of fills.
+//! - *policy*: takes leases, and gives them back. On a queue of its own, never behind I/O.
+//!
+//! All have a rescuer, and run as what memory reclaim may wait for: allocations in them start no I/O.
+
+use core::{
+    mem::offset_of,
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
+};
+
+use kernel::{bindings, prelude::*, types::Opaque};
+
+use crate::{
+    bio::{flag, Bio, BioList},
+    device::Device,
+    fast::Fast,
+    fill::Parked,
+    shim,
+    stats::Counter,
+    sync::Lock,
+    trace::{self, Fallback},
+    vfs::{Request, RequestList},
+};
+
+/// How many bios of a device may be with the filesystem's synchronous parts at a time.
+const IO_WORKERS: usize = 4;
+
+/// What waits for a worker.
+struct Waiting {
+    bios: BioList,
+    requests: RequestList,
+    /// Clones that have to sleep before they complete.
+    finish: BioList,
+    parked: Parked,
+}
+
+/// A device's workers.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Workers {
+    #[pin]
+    waiting: Lock<Waiting>,
+    io: [IoWork; IO_WORKERS],
+    /// Whose turn it is.
+    turn: AtomicUsize,
+    finish: Opaque<bindings::work_struct>,
+    pub(crate) recall: Opaque<bindings::work_struct>,
+    pub(crate) retry: Opaque<bindings::delayed_work>,
+    /// How often leases were tried in vain.
+    pub(crate) pauses: AtomicU32,
+    commit: Opaque<bindings::delayed_work>,
+    queue: AtomicPtr<bindings::workqueue_struct>,
+}
+
+struct IoWork {
+    work: Opaque<bindings::work_struct>,
+    device: AtomicPtr<Device>,
+}
+
+impl Workers {
+    pub(crate) fn new(index: u32) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            waiting <- Lock::new(Waiting {
+                bios: BioList::new(),
+                requests: RequestList::new(),
+                finish: BioList::new(),
+                parked: Parked::new(),
+            }),
+            io: core::array::from_fn(|_| IoWork {
+                work: Opaque::uninit(),
+                device: AtomicPtr::new(ptr::null_mut()),
+            }),
+            turn: AtomicUsize::new(0),
+            finish: Opaque::uninit(),
+            recall: Opaque::uninit(),
+            retry: Opaque::uninit(),
+            pauses: AtomicU32::new(0),
+            commit: Opaque::uninit(),
+            queue: AtomicPtr::new(new_queue(c"rloop%u", index)?),
+        })
+    }
+
+    /// Lets the workers know their device, once it does not move any more.
+    pub(crate) fn start(&self, device: &Device) {
+        // SAFETY: The fields are for works, which are not queued yet.
+        unsafe {
+            for io in &self.io {
+                io.device
+                    .store(ptr::from_ref(device).cast_mut(), Ordering::Relaxed);
+                shim::rloop_work_init(io.work.get(), io_work);
+            }
+            shim::rloop_work_init(self.finish.get(), finish_work);
+            shim::rloop_work_init(self.recall.get(), crate::policy::recall_work);
+            shim::rloop_delayed_work_init(self.retry.get(), crate::policy::retry_work);
+            shim::rloop_delayed_work_init(self.commit.get(), commit_work);
+        }
+    }
+
+    /// Queues one of the io workers.
+    fn wake(&self) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % IO_WORKERS;
+        // SAFETY: The work is initialised, and the queue is there as long as the device.
+        unsafe {
+            let queue = self.queue.load(Ordering::Relaxed);
+            bindings::queue_work_on(ANY_CPU, queue, self.io[turn].work.get());
+        }
+    }
+
+    /// Whether the current task is one of these workers.
+    pub(crate) fn is_current(&self) -> bool {
+        // SAFETY: It may be called in any context.
+        let current = unsafe { bindings::current_work() };
+        let mut io = self.io.iter().map(|io| io.work.get());
+        // SAFETY: `retry` is a work within a delayed work.
+        let retry = unsafe { &raw mut (*self.retry.get()).work };
+        !current.is_null()
+            && (io.any(|work| work == current)
+                || [self.finish.get(), self.recall.get(), retry].contains(&current))
+    }
+
+    /// Waits until they have nothing to do. For a device that gets no more I/O.
+    pub(crate) fn flush(&self) {
+        // SAFETY: The works are initialised, and the queue is there.
+        unsafe {
+            bindings::cancel_delayed_work_sync(self.commit.get());
+            bindings::flush_work(self.finish.get());
+            bindings::__flush_workqueue(self.queue.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Commits fills in a while, or sooner if that was asked for before.
+    pub(crate) fn commit_in(&self, ms: u32) {
+        // SAFETY: The work is initialised, and the queue is there as long as the device.
+        unsafe {
+            let queue = self.queue.load(Ordering::Relaxed);
+            if ms == 0 {
+                bindings::mod_delayed_work_on(ANY_CPU, queue, self.commit.get(), 0);
+            } else {
+                let jiffies = bindings::__msecs_to_jiffies(ms);
+                bindings::queue_delayed_work_on(ANY_CPU, queue, self.commit.get(), jiffies);
+            }
+        }
+    }
+
+    /// Keeps a bio for [`Workers::unpark`].
+    pub(crate) fn park(&self, bio: Bio) {
+        self.waiting.lock().parked.bios.push(bio.as_raw());
+    }
+
+    /// Lets the workers try all parked bios again.
+    pub(crate) fn unpark(&self) {
+        let mut waiting = self.waiting.lock();
+        let waiting = &mut *waiting;
+        let any = waiting.bios.append(&mut waiting.parked.bios);
+        if any {
+            self.wake();
+        }
+    }
+
+    /// Keeps a fill until it is committed.
+    pub(crate) fn park_fill(&self, clone: *mut bindings::bio) {
+        self.waiting.lock().parked.fills.push(clone);
+    }
+
+    /// The fills that wait for a commit.
+    pub(crate) fn take_fills(&self) -> BioList {
+        core::mem::replace(&mut self.waiting.lock().parked.fills, BioList::new())
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Workers {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Nothing is queued any more: the device is gone.
+        unsafe { bindings::destroy_workqueue(self.queue.load(Ordering::Relaxed)) };
+    }
+}
+
+impl Device {
+    /// Gives a bio to a worker, unless it must not wait.
+    pub(crate) fn punt(&self, bio: Bio, reason: Fallback) {
+        if bio.has(flag::NOWAIT) {
+            bio.end(shim::sts_again());
+            return;
+        }
+        trace::fallback(self, self.part(&bio), reason);
+        self.workers.waiting.lock().bios.push(bio.as_raw());
+        self.workers.wake();
+    }
+
+    /// Gives a request to a worker, from any context.
+    ///
+    /// # Safety
+    /// `request` has no holder, and is given away.
+    pub(crate) unsafe fn retry(&self, request: *mut Request) {
+        // SAFETY: As the caller says.
+        unsafe { self.workers.waiting.lock().requests.push(request) };
+        self.workers.wake();
+    }
+
+    /// Gives a clone that has ended to the finisher, from any context.
+    pub(crate) fn finish(&self, clone: *mut bindings::bio) {
+        self.workers.waiting.lock().finish.push(clone);
+        // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
+        unsafe { bindings::queue_work_on(ANY_CPU, FINISH.get(), self.workers.finish.get()) };
+    }
+
+    fn do_waiting(&self) {
+        loop {
+            let mut waiting = self.workers.waiting.lock();
+            if let Some(request) = waiting.requests.pop() {
+                drop(waiting);
+                // SAFETY: The list gave it to us.
+                unsafe { Request::go_on(request) };
+            } else if let Some(bio) = waiting.bios.pop() {
+                drop(waiting);
+                // SAFETY: The list gave it to us.
+                self.process(unsafe { Bio::from_raw(bio) });
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn do_finish(&self) {
+        loop {
+            let clone = self.workers.waiting.lock().finish.pop();
+            let Some(clone) = clone else { return };
+            // SAFETY: The list gave it to us, and it was not completed yet.
+            unsafe {
+                if Fast::is_fill(clone) {
+                    self.publish_fill(clone);
+                    continue;
+                }
+                let part = Fast::part_of(clone);
+                trace::invalidate(self, part.offset, part.bytes.into());
+                self.stats.add(Counter::Invalidations, 1);
+                if self
+                    .backing
+                    .invalidate(part.offset, part.bytes.into())
+                    .is_err()
+                {
+                    pr_warn!(
+                        "rloop{}: pages of its file could not be dropped\n",
+                        self.index
+                    );
+                }
+                self.complete(clone);
+            }
+        }
+    }
+}
+
+/// Any processor, as the kernel's queues have it.
+pub(crate) const ANY_CPU: i32 = bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32;
+
+/// A queue of the module's.
+pub(crate) struct Queue(AtomicPtr<bindings::workqueue_struct>);
+
+impl Queue {
+    const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    pub(crate) fn get(&self) -> *mut bindings::workqueue_struct {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Completions that sleep, of all devices.
+static FINISH: Queue = Queue::new();
+/// Leases of all devices.
+pub(crate) static POLICY: Queue = Queue::new();
+
+/// The queues that all devices share; dropping it ends them.
+pub(crate) struct Queues;
+
+impl Queues {
+    pub(crate) fn new() -> Result<Self> {
+        let queues = Self;
+        FINISH
+            .0
+            .store(new_queue(c"rloop_finish", 0)?, Ordering::Relaxed);
+        POLICY
+            .0
+            .store(new_queue(c"rloop_policy", 0)?, Ordering::Relaxed);
+        Ok(queues)
+    }
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        for queue in [&FINISH, &POLICY] {
+            let queue = queue.0.swap(ptr::null_mut(), Ordering::Relaxed);
+            if !queue.is_null() {
+                // SAFETY: There are no devices any more, so nothing is queued.
+                unsafe { bindings::destroy_workqueue(queue) };
+            }
+        }
+    }
+}
+
+fn new_queue(name: &CStr, index: u32) -> Result<*mut bindings::workqueue_struct> {
+    let flags = bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_MEM_RECLAIM;
+    // SAFETY: The name is a format of at most one number.
+    let queue = unsafe { bindings::alloc_workqueue_noprof(name.as_char_ptr(), flags, 0, index) };
+    if queue.is_null() {
+        return Err(ENOMEM);
+    }
+    Ok(queue)
+}
+
+/// Runs a worker as what memory reclaim may wait for.
+pub(crate) fn in_reclaim(work: impl FnOnce()) {
+    // SAFETY: Both change flags of the current task, and are undone here.
+    unsafe {
+        let noio = shim::rloop_reclaim_enter();
+        let throttle = shim::rloop_throttle_enter();
+        work();
+        shim::rloop_reclaim_leave(noio, throttle);
+    }
+}
+
+/// The device that a work belongs to.
+///
+/// # Safety
+/// `work` lies `offset` bytes into a device's workers.
+pub(crate) unsafe fn device_of<'a>(work: *mut bindings::work_struct, offset: usize) -> &'a Device {
+    // SAFETY: As the caller says; a device's works are over before it goes.
+    unsafe {
+        let workers = work.byte_sub(offset);
+        &*workers
+            .byte_sub(offset_of!(Device, workers))
+            .cast::<Device>()
+    }
+}
+
+unsafe extern "C" fn io_work(work: *mut bindings::work_struct) {
+    // SAFETY: The work is in an `IoWork`, which knows its device since it was started.
+    let device = unsafe {
+        let io = work.byte_sub(offset_of!(IoWork, work)).cast::<IoWork>();
+        &*(*io).device.load(Ordering::Relaxed)
+    };
+    in_reclaim(|| device.do_waiting());
+}
+
+unsafe extern "C" fn commit_work(work: *mut bindings::work_struct) {
+    let offset = offset_of!(Workers, commit) + offset_of!(bindings::delayed_work, work);
+    // SAFETY: It is this work of a device's workers.
+    let device = unsafe { device_of(work, offset) };
+    in_reclaim(|| device.do_commit());
+}
+
+unsafe extern "C" fn finish_work(work: *mut bindings::work_struct) {
+    // SAFETY: It is this work of a device's workers.
+    let device = unsafe { device_of(work, offset_of!(Workers, finish)) };
+    in_reclaim(|| device.do_finish());
+}

@@ -1,0 +1,40 @@
+//! fio, writing what it can check afterwards.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::command;
+use crate::guest::Guest;
+
+/// A job that writes blocks at random places, reads them again and compares.
+pub(crate) struct Verify<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) block_bytes: u32,
+    pub(crate) total_bytes: u64,
+    pub(crate) engine: &'a str,
+    pub(crate) depth: u32,
+}
+
+impl Verify<'_> {
+    /// Runs it. A block that does not hold what was written is an error.
+    pub(crate) fn run(&self, guest: &Guest) -> Result<()> {
+        let mut fio = Command::new("fio");
+        fio.args([
+            "--name=verify",
+            "--rw=randwrite",
+            "--direct=1",
+            "--verify=crc32c",
+        ])
+        .args(["--verify_fatal=1", "--do_verify=1", "--minimal"])
+        .arg(format!("--filename={}", self.file.display()))
+        .arg(format!("--bs={}", self.block_bytes))
+        .arg(format!("--size={}", self.total_bytes))
+        .arg(format!("--ioengine={}", self.engine))
+        .arg(format!("--iodepth={}", self.depth))
+        .arg(format!("--randseed={}", guest.seed()));
+        command::output_of(&mut fio).context("what was read is not what was written")?;
+        Ok(())
+    }
+}

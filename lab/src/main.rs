@@ -1,0 +1,76 @@
+//! The tests that run in the guest machine: `cargo xtask lab test` boots it and reads what this
+//! prints.
+
+mod command;
+mod device_mapper;
+mod filesystem;
+mod fio;
+mod guest;
+mod kernel_log;
+mod leftovers;
+mod loop_device;
+mod module;
+mod null_blk;
+mod test;
+mod tests;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use guest::Guest;
+use test::Test;
+
+/// Runs tests in the lab's guest.
+#[derive(Parser)]
+struct Arguments {
+    /// Print the names of all tests, and run none.
+    #[arg(long)]
+    list: bool,
+    /// Instead of the tests, those that have to fail.
+    #[arg(long)]
+    provoked: bool,
+    /// What random choices start from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Run the long form of each test.
+    #[arg(long)]
+    long: bool,
+    /// The tests to run, in this order.
+    names: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let tests = if arguments.provoked {
+        tests::provoked()
+    } else {
+        tests::all()
+    };
+    if arguments.list {
+        tests.iter().for_each(|test| println!("{}", test.name()));
+        return ExitCode::SUCCESS;
+    }
+    match run(&arguments, &tests) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("rloop-lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the tests until one fails: what it left in the kernel would spoil the others.
+fn run(arguments: &Arguments, tests: &[Test]) -> Result<bool> {
+    let mut guest = Guest::new(arguments.seed, arguments.long)?;
+    for name in &arguments.names {
+        let test = tests.iter().find(|test| test.name() == name);
+        let test = test.with_context(|| format!("there is no test {name}"))?;
+        if !test.run(&mut guest)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
