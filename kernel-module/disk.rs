@@ -16,6 +16,7 @@ use kernel::{
 use crate::{
     device::{Device, Options},
     fast::{is_alive, submit_bio},
+    geometry::SECTOR_SHIFT,
     shim, sysfs,
 };
 
@@ -67,11 +68,7 @@ fn limits(device: &Device) -> bindings::queue_limits {
     limits.io_min = limits.physical_block_size;
     limits.dma_alignment = limits.dma_alignment.max(backing.memory_align - 1);
     let punches = backing.can_punch() && !read_only;
-    let most = if punches {
-        u32::MAX >> crate::geometry::SECTOR_SHIFT
-    } else {
-        0
-    };
+    let most = if punches { u32::MAX >> SECTOR_SHIFT } else { 0 };
     limits.max_hw_discard_sectors = most;
     limits.discard_granularity = if punches { fs_block } else { 0 };
     limits.discard_alignment = 0;
@@ -186,6 +183,13 @@ pub(crate) fn put(device: &Device) {
 pub(crate) fn resize(device: &Device) {
     // SAFETY: The disk is there as long as the registry has its device.
     unsafe { bindings::set_capacity_and_notify(device.disk(), device.capacity()) };
+}
+
+/// Makes the device no longer than its file is: somebody may have cut it.
+pub(crate) fn shrink(device: &Device) {
+    if !device.disk().is_null() && device.disk_bytes() >> SECTOR_SHIFT > device.capacity() {
+        resize(device);
+    }
 }
 
 /// Somebody opens the device. Under the disk's mutex.

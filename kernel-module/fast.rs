@@ -211,7 +211,11 @@ impl Device {
         let nowait = from == From::Submitter && bio.has(flag::NOWAIT);
         let Some(clone) = self.pools.clone_of(&bio, self.bdev, nowait) else {
             self.leave(write, map_use);
-            bio.end(shim::sts_again());
+            bio.end(if nowait {
+                shim::sts_again()
+            } else {
+                shim::sts_ioerr()
+            });
             return;
         };
         let (requests, bytes) = if write {
@@ -224,12 +228,19 @@ impl Device {
         self.send(bio, extent, clone, map_use, false);
     }
 
-    /// Fills blocks with a clone of the bio.
-    pub(crate) fn send_fill(&self, bio: Bio, extent: &Extent, map_use: MapUse) {
+    /// Fills blocks with a clone of the bio. Gives all back if there is none to be had.
+    pub(crate) fn send_fill(
+        &self,
+        bio: Bio,
+        extent: &Extent,
+        map_use: MapUse,
+    ) -> Result<(), (Bio, MapUse)> {
+        let Some(clone) = self.pools.clone_of(&bio, self.bdev, false) else {
+            return Err((bio, map_use));
+        };
         self.durability.note_write();
-        if let Some(clone) = self.pools.clone_of(&bio, self.bdev, false) {
-            self.send(bio, extent, clone, map_use, true);
-        }
+        self.send(bio, extent, clone, map_use, true);
+        Ok(())
     }
 
     fn send(

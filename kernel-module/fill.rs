@@ -32,6 +32,7 @@ use crate::{
     policy::{Leases, Provider},
     shim::{self, Written},
     stats::Counter,
+    sync::MapUse,
     trace::{self, How},
 };
 
@@ -113,15 +114,23 @@ impl Device {
             Some(bio)
         };
         let Some(bio) = whole else {
-            self.publish(part.range(), State::Unwritten);
-            self.leave(true, map_use);
-            self.fill_is_over();
+            self.give_up_fill(&part, map_use);
             return None;
         };
         trace::fill_begin(self, self.part(&bio), How::Layout);
         self.count(Counter::Fills, Counter::FillBytes, bio.bytes());
-        self.send_fill(bio, &part, map_use);
+        if let Err((bio, map_use)) = self.send_fill(bio, &part, map_use) {
+            self.give_up_fill(&part, map_use);
+            bio.end(shim::sts_ioerr());
+        }
         None
+    }
+
+    /// A fill that was not sent.
+    fn give_up_fill(&self, part: &Extent, map_use: MapUse) {
+        self.publish(part.range(), State::Unwritten);
+        self.leave(true, map_use);
+        self.fill_is_over();
     }
 
     fn state_at(&self, block: u64) -> Option<State> {

@@ -16,6 +16,7 @@ use kernel::{bindings, error::to_result, prelude::*};
 
 use crate::{
     device::Device,
+    disk,
     extent::Range,
     fast::{is_alive, From},
     module_parameters, shim,
@@ -56,6 +57,15 @@ pub(crate) enum Why {
 }
 
 impl Why {
+    /// Why the filesystem did not map.
+    pub(crate) fn of(error: Error) -> Self {
+        if error == ENXIO {
+            Self::Reflinked
+        } else {
+            Self::Error
+        }
+    }
+
     /// Whether it may be otherwise in a while.
     fn passes(self) -> bool {
         matches!(
@@ -90,6 +100,8 @@ pub(crate) enum Leases {
 const FIRST_PAUSE_MS: u32 = 100;
 /// The longest pause.
 const LONGEST_PAUSE_MS: u32 = 5000;
+/// The longest pause where it takes more than somebody to close the file.
+const LONGEST_PAUSE_REFLINKED_MS: u32 = 60_000;
 
 impl Device {
     /// Who could map this file, leases apart.
@@ -132,6 +144,7 @@ impl Device {
         self.set_provider(provider, why);
         if taken.is_ok() {
             self.workers.pauses.store(0, Ordering::Relaxed);
+            disk::shrink(self);
         } else if why.passes() {
             self.try_later();
         }
@@ -179,19 +192,14 @@ impl Device {
         if provider == Provider::Layout {
             take(shim::fl_layout(), self.owner().wrapping_byte_add(1))?;
         }
-        self.backing.wait_for_direct_io();
-        self.sync_file().map_err(|_| Why::Error)?;
-        if self.backing.direct_io().map_err(|_| Why::Error)?.memory == 0 {
-            return Err(Why::NotPlain);
-        }
+        // Before anything that takes long: the answer itself is not used.
         if provider == Provider::Layout {
-            self.layout_of(Range::new(0, 1), false).map_err(|error| {
-                if error == ENXIO {
-                    Why::Reflinked
-                } else {
-                    Why::Error
-                }
-            })?;
+            self.layout_of(Range::new(0, 1), false).map_err(Why::of)?;
+        }
+        self.backing.wait_for_direct_io();
+        self.sync_file().map_err(Why::of)?;
+        if self.backing.direct_io().map_err(Why::of)?.memory == 0 {
+            return Err(Why::NotPlain);
         }
         Ok(())
     }
@@ -278,7 +286,12 @@ impl Device {
             return;
         }
         let pauses = self.workers.pauses.fetch_add(1, Ordering::Relaxed).min(16);
-        let pause = (FIRST_PAUSE_MS << pauses.min(8)).min(LONGEST_PAUSE_MS);
+        let longest = if self.provider().1 == Why::Reflinked as u32 {
+            LONGEST_PAUSE_REFLINKED_MS
+        } else {
+            LONGEST_PAUSE_MS
+        };
+        let pause = (FIRST_PAUSE_MS << pauses).min(longest);
         // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
         unsafe {
             let jiffies = bindings::__msecs_to_jiffies(pause);
