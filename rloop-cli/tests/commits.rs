@@ -363,3 +363,38 @@ fn a_commit_takes_as_long_as_the_disk_below_lets_it() {
         assert!(slow.max_ns > delay_ns / 2, "{fs}: {slow:?}");
     }
 }
+
+#[test]
+fn a_log_that_serves_several_devices_is_a_commit_of_each() {
+    if !root_or_skip() {
+        return;
+    }
+    const COUNT: u64 = 53;
+    let Some(image) = image("btrfs", &["-q"]) else {
+        return;
+    };
+    let devices = ["1.img", "2.img", "3.img", "4.img"];
+    let devices = devices.map(|name| device_on(&image, name, &direct()));
+    let mut live = watch(&devices.each_ref());
+    let before = (flushes(&image), transactions(&image));
+    thread::scope(|scope| {
+        for device in &devices {
+            scope.spawn(|| fill_and_sync(device.path(), 0, COUNT));
+        }
+    });
+    let logs = (flushes(&image) - before.0) / 2;
+    let whole = transactions(&image) - before.1;
+    let counts = devices
+        .each_ref()
+        .map(|device| commits(&mut live, device).count);
+    assert!(counts.iter().all(|&count| count <= COUNT), "{counts:?}");
+    let all: u64 = counts.iter().sum();
+    assert!(all >= logs, "{logs} logs, {counts:?}");
+    // All but one may have waited for a transaction that the one committed, which nothing tells. That
+    // somebody else wrote the log is told by the flush's end, and ends can be lost.
+    let untold = 3 * whole + 2;
+    assert!(
+        all + untold >= 4 * COUNT,
+        "{whole} transactions, {counts:?}"
+    );
+}

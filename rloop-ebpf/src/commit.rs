@@ -3,7 +3,8 @@
 //! The loop driver's worker turns a flush into an fsync of the backing file. Whether that has to
 //! commit shows where it happens: on ext4 by the end of the transaction that the file is in, or of a
 //! fast commit; on xfs by the worker's log force; on btrfs by the log that the worker writes, or the
-//! transaction that it commits. The last two tell no end, so theirs is that of the flush request.
+//! transaction that it commits, or by the log of somebody else that the file went into. The last two
+//! filesystems tell no end, so theirs is that of the flush request.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns},
@@ -14,8 +15,9 @@ use rloop_common::event::EventKind;
 
 use crate::{
     kernel::{
-        BDEV_DEV, EXT4_SYNC_TID, EXT4_VNODE, FILE_INODE, INODE_SB, JOURNAL_DEV, LOG_PAGES, SB_DEV,
-        TASK_MM, TRANSACTION_TID, TREE_OWNER, XFS_SUPER, file_of, follow, peek, xfs_inode,
+        BDEV_DEV, BTRFS_LOG_COMMIT, BTRFS_LOGGED, BTRFS_VNODE, EXT4_SYNC_TID, EXT4_VNODE,
+        FILE_INODE, INODE_SB, JOURNAL_DEV, LOG_PAGES, SB_DEV, TASK_MM, TRANSACTION_TID, TREE_OWNER,
+        XFS_SUPER, file_of, follow, peek, xfs_inode,
     },
     maps::{COMMITS, COMMITTED, FILESYSTEMS, FLUSHES, SERVED, add, block, send},
 };
@@ -44,6 +46,27 @@ pub struct Flush {
     start_ns: u64,
     /// Since when it is known to wait for a commit; 0 if it is not.
     commit_ns: u64,
+    /// The backing file's inode.
+    inode: u64,
+    /// btrfs: where the file was last in a log, when the flush began.
+    logged: Logged,
+}
+
+/// The last log that a btrfs file is in.
+#[repr(C)]
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Logged {
+    transaction: u64,
+    commit: u64,
+}
+
+#[inline(always)]
+fn logged(inode: *const u8) -> Logged {
+    let file = inode.wrapping_sub(BTRFS_VNODE.load() as usize);
+    Logged {
+        transaction: peek(file, &BTRFS_LOGGED),
+        commit: u64::from(peek::<u32>(file, &BTRFS_LOG_COMMIT)),
+    }
 }
 
 /// A journal commit that ended.
@@ -76,6 +99,11 @@ fn begin(kind: Kind, inode: *const u8) -> Option<()> {
         worker,
         start_ns: now(),
         commit_ns: 0,
+        inode: inode as u64,
+        logged: match kind {
+            Kind::Btrfs => logged(inode),
+            _ => Logged::default(),
+        },
     };
     FLUSHES.set(device, flush, 0).ok()?;
     SERVED.insert(worker, device, 0).ok()
@@ -123,12 +151,17 @@ pub fn flushed(device: u32) -> Option<()> {
     let flush = FLUSHES.get_ptr_mut(device)?;
     // SAFETY: a map value lives as long as the program runs; the worker is done with it.
     let ended = unsafe { *flush };
-    if ended.kind == Kind::Xfs as u64 || ended.kind == Kind::Btrfs as u64 {
-        // SAFETY: as above.
-        unsafe { (*flush).kind = 0 };
-        if ended.commit_ns != 0 {
-            ended_at(device, ended.commit_ns, now());
-        }
+    if ended.kind != Kind::Xfs as u64 && ended.kind != Kind::Btrfs as u64 {
+        return None;
+    }
+    // SAFETY: as above.
+    unsafe { (*flush).kind = 0 };
+    if ended.commit_ns != 0 {
+        ended_at(device, ended.commit_ns, now());
+    } else if ended.kind == Kind::Btrfs as u64 && logged(ended.inode as *const u8) != ended.logged {
+        // The file went into a log that somebody else was about to write, and the flush waited for it.
+        count(device);
+        ended_at(device, ended.start_ns, now());
     }
     Some(())
 }

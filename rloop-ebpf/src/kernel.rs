@@ -115,6 +115,10 @@ offsets! {
     IREC_COUNT,
     /// `btrfs_inode.vfs_inode`
     BTRFS_VNODE,
+    /// `btrfs_inode.logged_trans`
+    BTRFS_LOGGED,
+    /// `btrfs_inode.last_log_commit`
+    BTRFS_LOG_COMMIT,
     /// `extent_io_tree.owner`
     TREE_OWNER,
     /// The enumerator `IO_TREE_ROOT_DIRTY_LOG_PAGES`.

@@ -50,6 +50,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("IREC_START", "xfs_bmbt_irec", "br_startblock"),
     ("IREC_COUNT", "xfs_bmbt_irec", "br_blockcount"),
     ("BTRFS_VNODE", "btrfs_inode", "vfs_inode"),
+    ("BTRFS_LOGGED", "btrfs_inode", "logged_trans"),
+    ("BTRFS_LOG_COMMIT", "btrfs_inode", "last_log_commit"),
     ("TREE_OWNER", "extent_io_tree", "owner"),
     ("ORDERED_BYTES", "btrfs_ordered_extent", "num_bytes"),
     ("ORDERED_FLAGS", "btrfs_ordered_extent", "flags"),

@@ -224,7 +224,15 @@ const FAMILIES: &[Family] = &[
             ("btrfs_log", "btrfs_convert_extent_bit"),
             ("btrfs_commit", "btrfs_transaction_commit"),
         ],
-        needs: &["FILE_INODE", "TASK_MM", "TREE_OWNER", "LOG_PAGES"],
+        needs: &[
+            "FILE_INODE",
+            "TASK_MM",
+            "BTRFS_VNODE",
+            "BTRFS_LOGGED",
+            "BTRFS_LOG_COMMIT",
+            "TREE_OWNER",
+            "LOG_PAGES",
+        ],
     },
 ];
 
