@@ -9,6 +9,7 @@ pub mod below;
 pub mod cache;
 pub mod control;
 pub mod extents;
+pub mod gaps;
 pub mod list;
 pub mod mounts;
 

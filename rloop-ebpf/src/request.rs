@@ -18,16 +18,18 @@ use rloop_common::{
 };
 
 use crate::{
-    below, extents,
+    below, commit, extents,
     kernel::{
-        REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS, RQ_SECTOR,
-        RQ_START, RQ_TAG, RQF_FLUSH_SEQ, disk_number, load, watched,
+        BIO_SIZE, REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS,
+        RQ_SECTOR, RQ_START, RQ_TAG, RQF_FLUSH_SEQ, disk_number, load, watched,
     },
     maps::{SLOTS, add, block, bump, send},
     who,
 };
 
 const OP_MASK: u32 = 0xff;
+/// `REQ_OP_FLUSH`: the flush machinery's own request.
+const REQ_OP_FLUSH: u32 = 2;
 const SECTOR_BYTES: u64 = 512;
 
 /// What the block layer calls the operations (`enum req_op`).
@@ -93,39 +95,49 @@ pub fn io_start(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
     // SAFETY: `request` is trusted by the caller's promise.
-    let (flags, len, sector): (u32, u32, u64) = unsafe {
-        (
-            load(request, &RQ_CMD_FLAGS),
-            load(request, &RQ_DATA_LEN),
-            load(request, &RQ_SECTOR),
-        )
-    };
+    let (flags, len): (u32, u32) =
+        unsafe { (load(request, &RQ_CMD_FLAGS), load(request, &RQ_DATA_LEN)) };
     let op = op_of(flags, len)? as u32;
     let block = block(device)?;
     let counters = counters(block, op)?;
     // SAFETY: map values live as long as the program runs, and only the tag's owner writes its slot.
     unsafe {
         add(&raw mut (*counters).submitted, 1);
-        add(&raw mut (*counters).submitted_bytes, u64::from(len));
         let slot = slot_of(device, request)?;
         if (*slot).request != 0
             && let Some(open) = self::counters(block, (*slot).op)
         {
             add(&raw mut (*open).lost, 1);
         }
-        let offset = sector * SECTOR_BYTES;
         slot.write(Slot {
             request: request as u64,
-            offset_bytes: offset,
-            len_bytes: len,
             op,
             ..Slot::default()
         });
-        if op == Op::Read as u32 || op == Op::Write as u32 {
+    }
+    who::submitted(device, len);
+    Some(())
+}
+
+/// Counts what a request moves. Until it is issued, others may still be merged into it.
+///
+/// # Safety
+/// As [`load`]; `slot` is the request's.
+#[inline(always)]
+unsafe fn issued_first(device: u32, request: *const u8, slot: *mut Slot) -> Option<()> {
+    // SAFETY: `request` is trusted by the caller's promise; only the tag's owner writes its slot.
+    unsafe {
+        let (len, sector): (u32, u64) = (load(request, &RQ_DATA_LEN), load(request, &RQ_SECTOR));
+        let (offset, op) = (sector * SECTOR_BYTES, (*slot).op);
+        (*slot).offset_bytes = offset;
+        (*slot).len_bytes = len;
+        let block = block(device)?;
+        let counters = counters(block, op)?;
+        add(&raw mut (*counters).submitted_bytes, u64::from(len));
+        if op <= Op::Write as u32 {
             extents::submitted(device, block, offset, len, op == Op::Write as u32);
         }
     }
-    who::submitted(device, len);
     Some(())
 }
 
@@ -138,6 +150,9 @@ pub fn rq_issue(ctx: BtfTracePointContext) -> i32 {
             && let Some(slot) = slot_of(device, request)
             && (*slot).request == request as u64
         {
+            if (*slot).issue_ns == 0 {
+                let _ = issued_first(device, request, slot);
+            }
             (*slot).issue_ns = bpf_ktime_get_ns();
             if !load::<*const u8>(request, &RQ_PART).is_null() {
                 (*slot).start_ns = load(request, &RQ_START);
@@ -178,8 +193,14 @@ pub fn rq_complete(ctx: BtfTracePointContext) -> i32 {
         };
         // Parts of a flush sequence complete under its flag; the request itself completes without.
         let flags: u32 = load(request, &RQ_RQ_FLAGS);
+        if flags & RQF_FLUSH_SEQ.load() != 0 {
+            if load::<u32>(request, &RQ_CMD_FLAGS) & OP_MASK == REQ_OP_FLUSH {
+                commit::flushed(device);
+            }
+            return 0;
+        }
         let left: u32 = load(request, &RQ_DATA_LEN);
-        if flags & RQF_FLUSH_SEQ.load() != 0 || ctx.arg::<u32>(2) < left {
+        if ctx.arg::<u32>(2) < left {
             return 0;
         }
         completed(device, request, ctx.arg::<u8>(1));
@@ -283,6 +304,28 @@ unsafe fn timed(
     }
 }
 
+/// A request that is merged into another one was none: it never completes.
+#[btf_tracepoint(function = "block_rq_merge")]
+pub fn rq_merge(ctx: BtfTracePointContext) -> i32 {
+    let request: *const u8 = ctx.arg(0);
+    // SAFETY: the argument of a BTF tracepoint is trusted; slots and blocks are map values, and only
+    // the tag's owner writes its slot.
+    unsafe {
+        if let Some(device) = disk_number(request).and_then(watched)
+            && let Some(slot) = slot_of(device, request)
+            && (*slot).request == request as u64
+            && let Some(block) = block(device)
+            && let Some(counters) = counters(block, (*slot).op)
+        {
+            (*slot).request = 0;
+            // Minus one; the sum over all processors is right.
+            add(&raw mut (*counters).submitted, u64::MAX);
+            add(&raw mut (*block).merges, 1);
+        }
+    }
+    0
+}
+
 #[btf_tracepoint(function = "block_bio_backmerge")]
 pub fn bio_backmerge(ctx: BtfTracePointContext) -> i32 {
     merged(&ctx)
@@ -303,6 +346,7 @@ fn merged(ctx: &BtfTracePointContext) -> i32 {
             && let Some(block) = block(device)
         {
             add(&raw mut (*block).merges, 1);
+            who::merged(device, load(bio, &BIO_SIZE));
         }
     }
     0

@@ -170,7 +170,10 @@ fn live(args: &Args, demo: Option<&Demo>) -> Result<Live, Stop> {
         Some(demo) => vec![demo.device_name().to_owned()],
         None => args.devices.clone(),
     };
-    let options = LiveOptions { devices };
+    let options = LiveOptions {
+        devices,
+        ..LiveOptions::default()
+    };
     Ok(Live::new(options)?)
 }
 

@@ -89,7 +89,11 @@ fn remove(path: &Path, removed: &mut Vec<PathBuf>) -> io::Result<()> {
     {
         return Ok(());
     }
-    fs::remove_file(path)?;
+    match fs::remove_file(path) {
+        // Another one that cleans up was faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result?,
+    }
     removed.push(path.to_owned());
     Ok(())
 }

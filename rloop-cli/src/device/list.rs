@@ -92,6 +92,16 @@ impl LoopDevice {
         open_node(&self.name, self.dev)
     }
 
+    /// Requests in flight as the kernel counts them; `None` if it does not (`queue/iostats` is 0).
+    pub fn in_flight(&self) -> Option<u64> {
+        const IN_FLIGHT: usize = 8;
+        let folder = Path::new("/sys/block").join(&self.name);
+        let stat = fs::read_to_string(folder.join("stat")).ok()?;
+        let counts = attribute(&folder, "queue/iostats")? != 0;
+        let field = stat.split_whitespace().nth(IN_FLIGHT)?;
+        field.parse().ok().filter(|_| counts)
+    }
+
     /// The part of the backing file that the device shows: (start, length), in bytes.
     pub fn window(&self) -> (u64, u64) {
         (self.offset_bytes, self.size_bytes)

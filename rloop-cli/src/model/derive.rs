@@ -23,13 +23,17 @@ const BUFFERED: f64 = 0.01;
 /// What happened between two samples. Counters that went backwards count as zero.
 pub fn derive(older: &Sample, newer: &Sample) -> Frame {
     let nothing = DeviceSample::default();
+    let interval_ns = newer.monotonic_ns.saturating_sub(older.monotonic_ns);
     let devices = newer.devices.iter().map(|new| {
         let same = |old: &&DeviceSample| old.name == new.name && old.instance == new.instance;
-        device(older.devices.iter().find(same).unwrap_or(&nothing), new)
+        let old = older.devices.iter().find(same).unwrap_or(&nothing);
+        let mut frame = device(old, new);
+        frame.findings = findings::find(&frame, interval_ns);
+        frame
     });
     Frame {
         wall_ns: newer.wall_ns,
-        interval_ns: newer.monotonic_ns.saturating_sub(older.monotonic_ns),
+        interval_ns,
         lost: Lost {
             completions: newer
                 .lost
@@ -67,7 +71,7 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
     let known_before = old.instance == new.instance;
     let claims_direct = new.facts.claims_direct && (!known_before || old.facts.claims_direct);
     let ratio = (moved > 0).then(|| direct as f64 / moved as f64);
-    let mut frame = DeviceFrame {
+    DeviceFrame {
         name: new.name.clone(),
         kind: new.kind,
         instance: new.instance,
@@ -92,12 +96,8 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
         bypass,
         bypass_ratio: ratio,
         holes: holes(&old.holes, &new.holes),
-        commits: CommitsFrame {
-            duration: latency::<6, FINE_BUCKETS>(
-                &delta(&old.commits.durations, &new.commits.durations),
-                new.commits.max_ns,
-            ),
-        },
+        punches_derived: new.backing.fs == "btrfs",
+        commits: commits(old, new),
         backing_cached_pages: new.backing_cached_pages,
         device_cached_pages: new.device_cached_pages,
         extents: new.extents.clone(),
@@ -106,9 +106,7 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
         submitters: submitters(&old.submitters, &new.submitters),
         findings: Vec::new(),
         unavailable: new.unavailable.clone(),
-    };
-    frame.findings = findings::find(&frame);
-    frame
+    }
 }
 
 fn op(old: &OpSample, new: &OpSample) -> OpFrame {
@@ -187,6 +185,16 @@ fn holes(old: &HolesSample, new: &HolesSample) -> HolesSample {
         conversion_bytes: new.conversion_bytes.saturating_sub(old.conversion_bytes),
         punches: new.punches.saturating_sub(old.punches),
         punched_bytes: new.punched_bytes.saturating_sub(old.punched_bytes),
+    }
+}
+
+fn commits(old: &DeviceSample, new: &DeviceSample) -> CommitsFrame {
+    let (old, fs, new) = (&old.commits, &new.backing.fs, &new.commits);
+    CommitsFrame {
+        count: new.count.saturating_sub(old.count),
+        duration: latency::<6, FINE_BUCKETS>(&delta(&old.durations, &new.durations), new.max_ns),
+        // Only ext4's journal tells when a commit ends.
+        derived: matches!(fs.as_str(), "xfs" | "btrfs"),
     }
 }
 

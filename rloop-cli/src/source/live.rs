@@ -12,6 +12,7 @@ mod watched;
 use std::{
     collections::BTreeSet,
     os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -38,6 +39,9 @@ const DEVICES_MAX: u32 = 256;
 pub struct LiveOptions {
     /// Names with or without `/dev/`; all attached loop devices if empty.
     pub devices: Vec<String>,
+    /// Size of the ring buffer that carries rare events, a power of two of pages; what the probes
+    /// were built with if `None`.
+    pub ring_bytes: Option<u32>,
 }
 
 /// Watches the loop devices of the running kernel until dropped.
@@ -65,7 +69,7 @@ impl Live {
         let probes::Probes {
             mut ebpf,
             unavailable,
-        } = probes::load()?;
+        } = probes::load(options.ring_bytes)?;
         let maps = Maps::take(&mut ebpf)?;
         let programs = ebpf
             .programs()
@@ -91,8 +95,10 @@ impl Live {
                 .iter()
                 .any(|watched| watched.device.name == *name)
             {
+                let path = Path::new("/dev").join(name);
                 return Err(SourceError(format!(
-                    "/dev/{name} is not an attached loop device; `losetup --list` shows those there are"
+                    "{} is not an attached loop device; `losetup --list` shows those there are",
+                    path.display()
                 )));
             }
         }
@@ -182,13 +188,9 @@ impl Live {
             if event.kind != EventKind::Commit as u32 {
                 continue;
             }
-            for watched in &mut self.watched {
-                if watched
-                    .file()
-                    .is_some_and(|file| file.device == u64::from(event.device))
-                {
-                    watched.committed(event.duration_ns);
-                }
+            let watched = self.watched.iter_mut();
+            for watched in watched.filter(|watched| watched.slot == event.device) {
+                watched.committed(event.duration_ns);
             }
         }
     }

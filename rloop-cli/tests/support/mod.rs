@@ -5,11 +5,17 @@
 #![expect(unreachable_pub, reason = "a module of a program exports to nobody")]
 
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+pub mod live;
+pub mod numbered;
+pub mod running;
+pub mod statistics;
 
 use rloop::device::LoopDevice;
 use rloop::device::control::{AttachOptions, Attached, attach};
@@ -30,7 +36,8 @@ pub fn program_or_skip(program: &str) -> bool {
     works || skipped(&format!("{program} is not installed"))
 }
 
-fn skipped(why: &str) -> bool {
+/// Says why a test does nothing; false.
+pub fn skipped(why: &str) -> bool {
     eprintln!("skipped: {why}");
     false
 }
@@ -88,6 +95,28 @@ pub fn write(path: &Path, start: u64, len: usize) {
     file.sync_all().expect("syncs");
 }
 
+/// Takes all room there is, with a file of that name.
+pub fn fill_up(folder: &Path, name: &str) {
+    let mut file = File::create(folder.join(name)).expect("creates");
+    // Room is promised with a margin: what is left of it shows after a sync.
+    for len in [1 << 20, 1 << 16, 1 << 12, 1 << 12, 1 << 12] {
+        while file.write_all(&vec![0x5A; len]).is_ok() {}
+        let _ = file.sync_all();
+    }
+}
+
+/// A device that has a name.
+pub trait Named {
+    /// It, without `/dev/`.
+    fn name(&self) -> &str;
+}
+
+impl Named for Attached {
+    fn name(&self) -> &str {
+        self.name()
+    }
+}
+
 /// Attaches with these options.
 pub fn attached(path: &Path, options: &AttachOptions) -> Attached {
     attach(path, options).expect("attaches")
@@ -113,71 +142,108 @@ pub fn wait_until(mut done: impl FnMut() -> bool) -> bool {
 
 /// A filesystem of its own, in a file, on a loop device, mounted.
 pub struct MountedImage {
-    target: PathBuf,
-    mounted: bool,
-    device: Option<Attached>,
+    // In the order in which they have to go.
+    mount: Mounted,
+    device: Attached,
     _dir: ScratchDir,
+}
+
+/// A filesystem mounted on a folder until dropped.
+pub struct Mounted(PathBuf);
+
+impl Mounted {
+    /// Mounts `what`, of type `fs`, on a new folder `target`.
+    pub fn new(fs: &str, options: &str, what: &Path, target: &Path) -> Self {
+        std::fs::create_dir(target).expect("a mount point");
+        run(Command::new("mount")
+            .args(["-t", fs, "-o", options])
+            .args([what, target]));
+        Self(target.to_owned())
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmount = || Command::new("umount").arg(&self.0).status();
+        if !wait_until(|| unmount().is_ok_and(|status| status.success())) {
+            eprintln!("{} stays mounted", self.0.display());
+        }
+    }
+}
+
+/// What an image is to be like.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImageOptions<'a> {
+    /// Options of `mkfs`.
+    pub mkfs: &'a [&'a str],
+    /// Mount options, `defaults` if empty.
+    pub mount: &'a str,
+    /// Logical block size of its loop device, 0 for the driver's choice.
+    pub block_bytes: u32,
 }
 
 impl MountedImage {
     /// As [`MountedImage::new`], with its file in `folder`.
-    pub fn in_folder(folder: &Path, fs: &str, mib: u64, options: &[&str]) -> Option<Self> {
-        Self::make(ScratchDir::below(folder), fs, mib, options)
+    pub fn in_folder(folder: &Path, fs: &str, mib: u64, mkfs: &[&str]) -> Option<Self> {
+        let options = ImageOptions {
+            mkfs,
+            ..ImageOptions::default()
+        };
+        Self::make(ScratchDir::below(folder), fs, mib, &options)
     }
 
     /// Makes one of `mib` MiB with `mkfs.FS` and its options; `None` if there is no such program.
-    pub fn new(fs: &str, mib: u64, options: &[&str]) -> Option<Self> {
+    pub fn new(fs: &str, mib: u64, mkfs: &[&str]) -> Option<Self> {
+        let options = ImageOptions {
+            mkfs,
+            ..ImageOptions::default()
+        };
+        Self::with(fs, mib, &options)
+    }
+
+    /// As [`MountedImage::new`], with more options.
+    pub fn with(fs: &str, mib: u64, options: &ImageOptions) -> Option<Self> {
         Self::make(ScratchDir::new(), fs, mib, options)
     }
 
-    fn make(dir: ScratchDir, fs: &str, mib: u64, options: &[&str]) -> Option<Self> {
+    fn make(dir: ScratchDir, fs: &str, mib: u64, options: &ImageOptions) -> Option<Self> {
         let mkfs = format!("mkfs.{fs}");
         if !program_or_skip(&mkfs) {
             return None;
         }
         let file = dir.sparse("filesystem.img", mib << 20);
-        run(Command::new(mkfs).args(options).arg(&file));
-        let target = dir.path().join("mounted");
-        std::fs::create_dir(&target).expect("a mount point");
+        run(Command::new(mkfs).args(options.mkfs).arg(&file));
         let direct = AttachOptions {
             direct_io: true,
+            block_bytes: options.block_bytes,
             ..AttachOptions::default()
         };
         let device = attached(&file, &direct);
-        let mut image = Self {
-            target,
-            mounted: false,
-            device: Some(device),
-            _dir: dir,
+        let mount = match options.mount {
+            "" => "defaults",
+            mount => mount,
         };
-        run(Command::new("mount")
-            .args(["-t", fs])
-            .arg(image.device())
-            .arg(&image.target));
-        image.mounted = true;
-        Some(image)
+        let target = dir.path().join("mounted");
+        Some(Self {
+            mount: Mounted::new(fs, mount, device.path(), &target),
+            device,
+            _dir: dir,
+        })
     }
 
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
-        &self.target
+        self.mount.path()
     }
 
     /// The loop device that it is on.
     pub fn device(&self) -> &Path {
-        self.device.as_ref().expect("attached until dropped").path()
-    }
-}
-
-impl Drop for MountedImage {
-    fn drop(&mut self) {
-        if self.mounted {
-            let unmount = || Command::new("umount").arg(&self.target).status();
-            if !wait_until(|| unmount().is_ok_and(|status| status.success())) {
-                eprintln!("{} stays mounted", self.target.display());
-            }
-        }
-        drop(self.device.take());
+        self.device.path()
     }
 }
 

@@ -1,5 +1,11 @@
 use super::*;
 
+const INTERVAL_NS: u64 = 1000;
+
+fn find(device: &DeviceFrame) -> Vec<Finding> {
+    super::find(device, INTERVAL_NS)
+}
+
 fn ids(device: &DeviceFrame) -> Vec<&'static str> {
     find(device).iter().map(|finding| finding.id).collect()
 }
@@ -36,8 +42,8 @@ fn each_check_finds_its_fault() {
     device.ops[0].errors = 1;
     device.split = crate::sample::SplitSample {
         requests: 100,
-        worker_ns: 90,
-        disk_ns: 10,
+        worker_ns: 9 * INTERVAL_NS,
+        disk_ns: INTERVAL_NS,
         ..Default::default()
     };
     assert_eq!(
@@ -111,4 +117,56 @@ fn the_remedy_for_fragments_is_the_filesystems_own() {
         assert_eq!(ids(&device), ["fragmented"]);
         assert!(find(&device)[0].remedy.starts_with(tool));
     }
+}
+
+#[test]
+fn a_worker_that_one_request_waits_for_is_not_saturated() {
+    let mut device = DeviceFrame::default();
+    device.split.requests = 100;
+    device.split.worker_ns = INTERVAL_NS;
+    assert!(find(&device).is_empty(), "it is slow to wake up");
+    device.split.worker_ns += 1;
+    assert_eq!(ids(&device), ["worker-saturated"]);
+}
+
+#[test]
+fn what_is_cached_twice_goes_by_direct_io_and_then_out_of_the_cache() {
+    let mut device = DeviceFrame {
+        backing_cached_pages: Some(9000),
+        device_cached_pages: Some(9000),
+        ..DeviceFrame::default()
+    };
+    assert!(
+        find(&device)[0]
+            .remedy
+            .starts_with("losetup --direct-io=on")
+    );
+    device.facts.claims_direct = true;
+    assert!(find(&device)[0].remedy.starts_with("dd if="));
+}
+
+#[test]
+fn writes_that_each_wait_for_a_commit_are_found() {
+    let mut device = DeviceFrame::default();
+    device.backing.fs = "xfs".into();
+    device.commits.count = 50;
+    device.commits.duration.mean_ns = Some(900_000);
+    device.ops[Op::Write.index()].ops = 60;
+    device.ops[Op::Write.index()].total.mean_ns = Some(100_000);
+    assert_eq!(ids(&device), ["commit-per-write"]);
+    assert!(find(&device)[0].remedy.starts_with("let the writer sync"));
+    device.holes.conversions = 50;
+    assert!(find(&device)[0].remedy.starts_with("cp --sparse=never"));
+
+    device.ops[Op::Write.index()].ops = 200;
+    assert!(find(&device).is_empty(), "four writes share a commit");
+    device.ops[Op::Write.index()].ops = 60;
+    device.commits.count = 19;
+    assert!(find(&device).is_empty(), "too few to say anything");
+    device.commits.count = 50;
+    device.commits.duration.mean_ns = Some(90_000);
+    assert!(
+        find(&device).is_empty(),
+        "the writes themselves take longer"
+    );
 }

@@ -14,6 +14,19 @@ pub(super) struct Counters {
     /// Each processor's block as last read.
     last: Vec<Box<DeviceBlock>>,
     histograms: [Histograms; OPS],
+    losses: Losses,
+}
+
+/// Completions lost to the probes and not yet found by them.
+///
+/// The probes find a lost completion when its tag is used again. On a device without work that may
+/// be never: there, what is still open is lost.
+#[derive(Default)]
+struct Losses {
+    /// Requests submitted when last read.
+    submitted: u64,
+    /// All losses by operation, when the device was last quiet.
+    found: [u64; OPS],
 }
 
 /// Bucket counts of one operation.
@@ -34,11 +47,13 @@ impl Counters {
             blocks,
             last,
             histograms: Default::default(),
+            losses: Losses::default(),
         }
     }
 
     /// Reads the probes' counters into `sample`; returns the requests that belong to no known extent.
-    pub(super) fn read(&mut self, sample: &mut DeviceSample) -> u64 {
+    /// `idle`: the kernel had nothing in flight just before.
+    pub(super) fn read(&mut self, sample: &mut DeviceSample, idle: bool) -> u64 {
         let mut unattributed = 0;
         for cpu in 0..self.blocks.len() {
             let now = Box::new(self.blocks.get(cpu));
@@ -57,10 +72,32 @@ impl Counters {
             op.queue = sparse(&histograms.queue);
             op.service = sparse(&histograms.service);
         }
-        let known = |op: &OpSample| op.submitted.saturating_sub(op.completed + op.lost);
-        sample.in_flight = sample.ops.iter().map(known).sum();
+        self.losses.add_to(&mut sample.ops, idle);
+        sample.in_flight = sample.ops.iter().map(open).sum();
         unattributed
     }
+}
+
+impl Losses {
+    /// Adds what the probes have not found yet. Something submitted since the last read may not be
+    /// in the kernel's own count yet, which follows that of the probes: then nothing is said.
+    fn add_to(&mut self, ops: &mut [OpSample; OPS], idle: bool) {
+        let submitted = ops.iter().map(|op| op.submitted).sum();
+        let quiet = idle && submitted == self.submitted;
+        self.submitted = submitted;
+        for (op, found) in ops.iter_mut().zip(&mut self.found) {
+            if quiet {
+                *found = op.lost + open(op);
+            }
+            // Never both: the probes come to find the same ones.
+            op.lost = op.lost.max(*found);
+        }
+    }
+}
+
+/// Requests of which no end was seen.
+fn open(op: &OpSample) -> u64 {
+    op.submitted.saturating_sub(op.completed + op.lost)
 }
 
 impl Histograms {
@@ -90,7 +127,8 @@ pub(super) fn sparse(sums: &[u64]) -> Buckets {
 }
 
 fn add_op(sum: &mut OpSample, counters: &OpCounters) {
-    sum.submitted += counters.submitted;
+    // A processor may have seen more requests merged away than submitted.
+    sum.submitted = sum.submitted.wrapping_add(counters.submitted);
     sum.bytes += counters.submitted_bytes;
     sum.completed += counters.completed;
     sum.lost += counters.lost;
@@ -139,4 +177,29 @@ fn add_rest(sample: &mut DeviceSample, block: &DeviceBlock) {
     *punches += block.holes.punches;
     *punched_bytes += block.holes.punched_bytes;
     sample.merges += block.merges;
+    sample.commits.count += block.commits;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(losses: &mut Losses, counts: (u64, u64, u64), idle: bool) -> (u64, u64) {
+        let mut ops: [OpSample; OPS] = Default::default();
+        (ops[0].submitted, ops[0].completed, ops[0].lost) = counts;
+        losses.add_to(&mut ops, idle);
+        (ops[0].lost, open(&ops[0]))
+    }
+
+    #[test]
+    fn what_is_open_on_a_quiet_device_is_lost_once() {
+        let mut losses = Losses::default();
+        // Just submitted: the kernel may not count it yet.
+        assert_eq!(read(&mut losses, (10, 9, 0), true), (0, 1));
+        assert_eq!(read(&mut losses, (10, 9, 0), false), (0, 1));
+        assert_eq!(read(&mut losses, (10, 9, 0), true), (1, 0));
+        // Its tag is used again, so the probes find it, too.
+        assert_eq!(read(&mut losses, (12, 10, 1), false), (1, 1));
+        assert_eq!(read(&mut losses, (12, 10, 1), true), (2, 0));
+    }
 }

@@ -67,10 +67,11 @@ const FAMILIES: &[Family] = &[
         hook: Hook::Btf,
         programs: &[
             ("rq_requeue", "block_rq_requeue"),
+            ("rq_merge", "block_rq_merge"),
             ("bio_backmerge", "block_bio_backmerge"),
             ("bio_frontmerge", "block_bio_frontmerge"),
         ],
-        needs: &["BIO_BDEV", "BDEV_DISK"],
+        needs: &["BIO_BDEV", "BDEV_DISK", "BIO_SIZE"],
     },
     Family {
         what: "the split of time between worker, filesystem and disk",
@@ -145,17 +146,93 @@ const FAMILIES: &[Family] = &[
             ("xfs_convert", "xfs_unwritten_convert"),
             ("xfs_punch", "xfs_free_file_space"),
         ],
-        needs: &["XFS_VNODE", "IREC_COUNT", "INODE_BLKBITS"],
+        needs: &["XFS_VNODE", "IREC_START", "IREC_COUNT", "INODE_BLKBITS"],
+    },
+    Family {
+        what: "fills of xfs files through the page cache",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[("xfs_write_back", "xfs_map_blocks_alloc")],
+        needs: &["XFS_VNODE", "IREC_START", "IREC_COUNT", "INODE_BLKBITS"],
+    },
+    Family {
+        what: "bytes punched from xfs files",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[("xfs_unmap", "xfs_bunmap")],
+        needs: &["XFS_VNODE", "INODE_BLKBITS"],
+    },
+    Family {
+        what: "holes of btrfs files",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[("btrfs_write", "btrfs_ordered_extent_add")],
+        needs: &[
+            "BTRFS_VNODE",
+            "ORDERED_BYTES",
+            "ORDERED_FLAGS",
+            "ORDERED_REGULAR",
+            "ORDERED_PREALLOC",
+        ],
     },
     Family {
         what: "journal commits of ext4",
         required: false,
         hook: Hook::Raw,
         programs: &[
+            ("ext4_sync_enter", "ext4_sync_file_enter"),
+            ("ext4_sync_exit", "ext4_sync_file_exit"),
             ("jbd2_start", "jbd2_start_commit"),
             ("jbd2_end", "jbd2_end_commit"),
         ],
-        needs: &["JOURNAL_DEV", "BDEV_DEV"],
+        needs: &[
+            "FILE_INODE",
+            "TASK_MM",
+            "JOURNAL_DEV",
+            "BDEV_DEV",
+            "TRANSACTION_TID",
+            "EXT4_VNODE",
+            "EXT4_SYNC_TID",
+        ],
+    },
+    Family {
+        what: "fast commits of ext4",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[
+            ("ext4_fast_start", "ext4_fc_commit_start"),
+            ("ext4_fast_stop", "ext4_fc_commit_stop"),
+        ],
+        needs: &[],
+    },
+    Family {
+        what: "log commits of xfs",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[
+            ("xfs_sync", "xfs_file_fsync"),
+            ("xfs_force", "xfs_log_force"),
+        ],
+        needs: &["TASK_MM", "XFS_VNODE", "XFS_SUPER"],
+    },
+    Family {
+        what: "log and transaction commits of btrfs",
+        required: false,
+        hook: Hook::Raw,
+        programs: &[
+            ("btrfs_sync", "btrfs_sync_file"),
+            ("btrfs_log", "btrfs_convert_extent_bit"),
+            ("btrfs_commit", "btrfs_transaction_commit"),
+        ],
+        needs: &[
+            "FILE_INODE",
+            "TASK_MM",
+            "BTRFS_VNODE",
+            "BTRFS_LOGGED",
+            "BTRFS_LOG_COMMIT",
+            "TREE_OWNER",
+            "LOG_PAGES",
+        ],
     },
 ];
 
@@ -167,8 +244,9 @@ pub(super) struct Probes {
     pub unavailable: Vec<Unavailable>,
 }
 
-/// Loads and attaches all families this kernel can carry.
-pub(super) fn load() -> Result<Probes, SourceError> {
+/// Loads and attaches all families this kernel can carry. Rare events go through a ring of
+/// `ring_bytes`, if that is given.
+pub(super) fn load(ring_bytes: Option<u32>) -> Result<Probes, SourceError> {
     let btf = Btf::read(&MODULES).map_err(|error| {
         SourceError(format!(
             "cannot read the kernel's types from /sys/kernel/btf/vmlinux: {error}; a kernel with CONFIG_DEBUG_INFO_BTF=y is needed"
@@ -185,6 +263,9 @@ pub(super) fn load() -> Result<Probes, SourceError> {
         .collect();
     for (name, value) in &values {
         loader.override_global(name, value, true);
+    }
+    if let Some(bytes) = ring_bytes {
+        loader.map_max_entries("EVENTS", bytes);
     }
     let mut ebpf = loader
         .load(OBJECT)

@@ -6,7 +6,9 @@ use rloop_common::{Op, bucket::Fine, slot::Slot, who::FileKey};
 
 use super::{counters::Counters, extents::Extents, mapped::Mapped, maps::Maps};
 use crate::{
-    device::{LoopDevice, backing::OpenBacking, below, cache, extents as fiemap, mounts::Mounts},
+    device::{
+        LoopDevice, backing::OpenBacking, below, cache, extents as fiemap, gaps, mounts::Mounts,
+    },
     sample::{CommitsSample, DeviceSample, Kind, Lost, Unavailable},
     source::SourceError,
 };
@@ -23,13 +25,15 @@ pub(super) struct Watched {
     counters: Counters,
     _slots: Mapped<Slot>,
     extents: Extents,
-    /// Holes' counters and file size at the last look at the mapping.
-    mapped_at: (u64, u64),
+    /// What it was like at the last look at the mapping.
+    looked_at: Looked,
     commits: CommitsSample,
     commit_buckets: Vec<u64>,
     lost: Lost,
     /// Why the extents are not known.
     trouble: Vec<Unavailable>,
+    /// What the filesystem does not tell.
+    gaps: Vec<Unavailable>,
 }
 
 impl Watched {
@@ -53,17 +57,19 @@ impl Watched {
             counters: Counters::new(blocks),
             _slots: slots,
             extents: Extents::new(slot),
-            mapped_at: (0, 0),
+            looked_at: Looked::default(),
             commits: CommitsSample::default(),
             commit_buckets: Vec::new(),
             lost: Lost::default(),
             trouble: Vec::new(),
+            gaps: Vec::new(),
             device,
         };
         let mounts = Mounts::read()
             .map_err(|error| SourceError(format!("cannot read the mounts: {error}")))?;
         let open = watched.device.open_backing(&mounts);
         watched.look(open.as_ref().ok(), maps);
+        watched.gaps = open.as_ref().map(gaps::gaps).unwrap_or_default();
         if let Some(file) = watched.file() {
             maps.set_file(file, slot).map_err(failed)?;
         }
@@ -93,9 +99,9 @@ impl Watched {
             .map(|disk| disk.to_kernel())
     }
 
-    /// Counts a commit of the device's filesystem.
+    /// Notes how long a commit took that the device waited for. How many there were the probes
+    /// count themselves.
     pub(super) fn committed(&mut self, duration_ns: u64) {
-        self.commits.count += 1;
         self.commits.total_ns += duration_ns;
         self.commits.max_ns = self.commits.max_ns.max(duration_ns);
         self.commit_buckets
@@ -127,9 +133,11 @@ impl Watched {
             unavailable,
             ..DeviceSample::default()
         };
-        self.lost.unattributed = self.counters.read(&mut sample);
+        let idle = self.device.in_flight() == Some(0);
+        self.lost.unattributed = self.counters.read(&mut sample, idle);
         self.lost.completions = sample.ops.iter().map(|op| op.lost).sum();
         derive_buffered(&mut sample);
+        derive_punches(&mut sample);
         let changes = sample.holes.fills + sample.holes.conversions + sample.holes.punches;
         let traced = matches!(sample.backing.fs.as_str(), "ext4" | "ext3" | "ext2" | "xfs");
         let changes = if traced {
@@ -137,9 +145,14 @@ impl Watched {
         } else {
             sample.ops[Op::Write.index()].submitted
         };
-        let state = (changes, sample.backing.size_bytes);
-        if state != self.mapped_at && self.extents.may_look() {
-            self.mapped_at = state;
+        let now = Looked {
+            changes,
+            size_bytes: sample.backing.size_bytes,
+            allocated_bytes: sample.backing.allocated_bytes,
+            window: self.device.window(),
+        };
+        if now != self.looked_at && self.extents.may_look() {
+            self.looked_at = now;
             self.look(open.as_ref().ok(), maps);
         }
         self.extents.collect();
@@ -147,11 +160,13 @@ impl Watched {
         sample.extent_counters = self.extents.counters();
         sample.extents_per_cell = self.extents.extents_per_cell();
         sample.commits = CommitsSample {
+            count: sample.commits.count,
             durations: super::counters::sparse(&self.commit_buckets),
             ..self.commits.clone()
         };
         self.count_pages(open.as_ref().ok(), &mut sample);
-        sample.unavailable.extend(self.trouble.iter().cloned());
+        let missing = self.trouble.iter().chain(&self.gaps);
+        sample.unavailable.extend(missing.cloned());
         sample
     }
 
@@ -215,6 +230,19 @@ impl Watched {
     }
 }
 
+/// What a change of the mapping leaves traces in.
+#[derive(Default, PartialEq)]
+struct Looked {
+    /// Changes that the probes saw.
+    changes: u64,
+    /// The file's size.
+    size_bytes: u64,
+    /// What is allocated of it: others may punch it, and not every filesystem tells.
+    allocated_bytes: u64,
+    /// The part that the device shows.
+    window: (u64, u64),
+}
+
 /// The device's backing file as the probes see it.
 pub(super) fn file_key(device: &LoopDevice) -> Option<FileKey> {
     let file = device.file.as_ref().ok()?;
@@ -225,13 +253,46 @@ pub(super) fn file_key(device: &LoopDevice) -> Option<FileKey> {
     })
 }
 
+/// btrfs has no event for a punch: it is what the driver makes of a discard.
+fn derive_punches(sample: &mut DeviceSample) {
+    if sample.backing.fs == "btrfs" {
+        let discards = &sample.ops[Op::Discard.index()];
+        sample.holes.punches = discards.submitted;
+        sample.holes.punched_bytes = discards.bytes;
+    }
+}
+
 /// btrfs has no event for a buffered write: what was written to the device and did not go by direct
-/// I/O went through the page cache.
+/// I/O went through the page cache. Direct I/O is known when it completes, so only completed writes are
+/// looked at; of those only the number is known, and they are taken to be as large as the others.
 fn derive_buffered(sample: &mut DeviceSample) {
     if sample.backing.fs == "btrfs" {
-        let written = sample.ops[Op::Write.index()].bytes;
+        let writes = &sample.ops[Op::Write.index()];
+        let completed = u128::from(writes.bytes) * u128::from(writes.completed)
+            / u128::from(writes.submitted.max(1));
         sample.bypass.buffered_write_bytes =
-            written.saturating_sub(sample.bypass.direct_write_bytes);
+            (completed as u64).saturating_sub(sample.bypass.direct_write_bytes);
         sample.bypass.derived = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_not_completed_went_nowhere_yet() {
+        let mut sample = DeviceSample::default();
+        sample.backing.fs = "btrfs".to_owned();
+        let writes = &mut sample.ops[Op::Write.index()];
+        // One is in flight, two completions were lost.
+        (writes.submitted, writes.completed, writes.lost) = (101, 98, 2);
+        writes.bytes = 101 * 4096;
+        sample.bypass.direct_write_bytes = 98 * 4096;
+        derive_buffered(&mut sample);
+        assert_eq!(sample.bypass.buffered_write_bytes, 0);
+        sample.bypass.direct_write_bytes = 0;
+        derive_buffered(&mut sample);
+        assert_eq!(sample.bypass.buffered_write_bytes, 98 * 4096);
     }
 }
