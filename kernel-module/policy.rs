@@ -18,7 +18,7 @@ use crate::{
     device::Device,
     disk,
     extent::Range,
-    fast::{is_alive, From},
+    fast::is_alive,
     module_parameters, shim,
     stats::Counter,
     trace,
@@ -155,10 +155,11 @@ impl Device {
         let _changing = self.changing.lock();
         {
             let mut locked = self.locked.lock();
-            if locked.leases != Leases::Off {
-                return Err(Why::Recalled);
+            match locked.leases {
+                Leases::Off => locked.leases = Leases::Taking,
+                Leases::Held(provider) => return Ok(provider),
+                Leases::Taking | Leases::Broken { .. } => return Err(Why::Recalled),
             }
-            locked.leases = Leases::Taking;
         }
         let ready = self.lease_and_settle(provider);
         {
@@ -197,7 +198,7 @@ impl Device {
             self.layout_of(Range::new(0, 1), false).map_err(Why::of)?;
         }
         self.backing.wait_for_direct_io();
-        self.sync_file().map_err(Why::of)?;
+        self.sync().map_err(Why::of)?;
         if self.backing.direct_io().map_err(Why::of)?.memory == 0 {
             return Err(Why::NotPlain);
         }
@@ -240,44 +241,54 @@ impl Device {
     }
 
     /// Gives the mapping back.
+    ///
+    /// Whoever broke the lease may hold the filesystem's permit to write while it waits for us, and a freezer
+    /// may wait for it: so this never asks for that permit. Fills need one to be committed, of a level that is
+    /// refused only when no such permit is out any more; on a frozen filesystem they wait for the thaw.
     fn recall(&self) {
-        let Leases::Broken { by } = self.locked.lock().leases else {
-            return;
-        };
-        let started = trace::now();
-        trace::recall_begin(self, by);
-        self.stats.add(Counter::Recalls, 1);
-        self.drop_mapping();
-        trace::recall_drained(self, trace::now() - started);
-        self.give_back();
-        // Who gave the leases up has said why.
-        if self.provider().1 == Why::Best as u32 {
-            self.set_provider(Provider::Vfs, Why::Recalled);
-        }
-        trace::recall_end(self, trace::now() - started, self.provider().1);
-        self.try_later();
-    }
-
-    /// Empties the map, and waits until nobody uses what was in it. No insert can follow.
-    fn drop_mapping(&self) {
-        // On a frozen filesystem, this waits for the thaw: a commit is a write.
         let fills = self.has_fills();
         if fills {
-            self.start_write(From::Worker);
+            // SAFETY: The open file holds its filesystem.
+            unsafe { shim::rloop_start_change(self.backing.sb()) };
         }
         let changing = self.changing.lock();
+        // Under `changing`, leases are neither taken nor given back.
+        let leases = self.locked.lock().leases;
+        let broken = matches!(leases, Leases::Broken { .. });
+        if let Leases::Broken { by } = leases {
+            let started = trace::now();
+            trace::recall_begin(self, by);
+            self.stats.add(Counter::Recalls, 1);
+            self.drop_mapping();
+            trace::recall_drained(self, trace::now() - started);
+            self.give_back();
+            // Who gave the leases up has said why.
+            if self.provider().1 == Why::Best as u32 {
+                self.set_provider(Provider::Vfs, Why::Recalled);
+            }
+            trace::recall_end(self, trace::now() - started, self.provider().1);
+        }
+        drop(changing);
         if fills {
+            // SAFETY: It was got above.
+            unsafe { shim::rloop_end_change(self.backing.sb()) };
+        }
+        if broken {
+            self.note_time();
+            self.try_later();
+        }
+    }
+
+    /// Empties the map, and waits until nobody uses what was in it. With `changing` held, and leases broken:
+    /// nothing is inserted, and nothing begins to be filled.
+    fn drop_mapping(&self) {
+        if self.has_fills() {
             self.epoch.drain();
             self.commit_fills_locked();
         }
         let cleared = self.change(|map, locked, spare| map.clear(&mut locked.writer, spare));
         self.epoch.drain();
-        drop(changing);
         drop(cleared);
-        if fills {
-            self.end_write();
-        }
-        self.note_time();
     }
 
     /// Tries to take the leases again after a pause.
@@ -306,6 +317,8 @@ impl Device {
             bindings::cancel_delayed_work_sync(self.workers.retry.get());
             self.break_lease(0);
             bindings::flush_work(self.workers.recall.get());
+            // A recall that had looked before the device was dying may have queued it once more.
+            bindings::cancel_delayed_work_sync(self.workers.retry.get());
         }
     }
 }

@@ -170,11 +170,15 @@ pub(crate) fn detach(index: u32, module: &'static ThisModule) -> Result {
     Ok(())
 }
 
-/// Does something with a device.
-pub(crate) fn with<T>(index: u32, what: impl FnOnce(&Device) -> Result<T>) -> Result<T> {
-    let device = match DEVICES.lock().get(index as usize) {
-        Some(Slot::Device(device)) => device.clone(),
-        _ => return Err(ENXIO),
-    };
-    what(&device)
+/// Does something short with a device, which stays attached meanwhile.
+pub(crate) fn with<T>(index: u32, what: impl FnOnce(&Arc<Device>) -> T) -> Result<T> {
+    match DEVICES.lock().get(index as usize) {
+        Some(Slot::Device(device)) => Ok(what(device)),
+        _ => Err(ENXIO),
+    }
+}
+
+/// A device, which may be detached meanwhile.
+pub(crate) fn get(index: u32) -> Result<Arc<Device>> {
+    with(index, Arc::clone)
 }
