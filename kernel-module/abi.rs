@@ -104,7 +104,7 @@ pub struct Status {
     pub offset: u64,
     /// The device's length.
     pub size: u64,
-    /// The backing file's filesystem, as `st_dev`.
+    /// The device of the backing file's filesystem, as the kernel has it: `major << 20 | minor`.
     pub backing_dev: u64,
     /// The backing file's inode number.
     pub backing_ino: u64,

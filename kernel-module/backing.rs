@@ -7,13 +7,13 @@ use core::ptr;
 use kernel::{
     bindings,
     error::{from_err_ptr, to_result},
-    ffi::{c_int, c_uint},
+    ffi::c_int,
     fs::File,
     prelude::*,
     str::CStr,
 };
 
-use crate::shim;
+use crate::{geometry::SECTOR_SHIFT, shim};
 
 /// A file that the module has opened itself.
 ///
@@ -27,8 +27,6 @@ pub(crate) struct Backing {
     inode: *mut bindings::inode,
     sb: *mut bindings::super_block,
     mapping: *mut bindings::address_space,
-    /// What the page cache could do to get memory before we forbade it to write for that.
-    cache_mask: c_uint,
     /// Its inode number.
     pub(crate) ino: u64,
     /// Whether it can be read and written without the page cache.
@@ -37,7 +35,7 @@ pub(crate) struct Backing {
     pub(crate) offset_align: u32,
     /// What addresses of direct I/O have to be multiples of, in bytes.
     pub(crate) memory_align: u32,
-    /// log2 of the filesystem's block size.
+    /// log2 of the filesystem's block size. Some do not say, and then have none that matters.
     pub(crate) block_bits: u32,
 }
 
@@ -100,20 +98,21 @@ impl Backing {
             inode,
             sb,
             mapping,
-            // SAFETY: The mapping is there as long as the file is open.
-            cache_mask: unsafe { shim::rloop_restrict_cache(mapping) },
             // SAFETY: As above.
             ino: unsafe { (*inode).i_ino },
             direct,
             offset_align: 1,
             memory_align: 1,
             // SAFETY: As above.
-            block_bits: unsafe { (*sb).s_blocksize_bits }.into(),
+            block_bits: u32::from(unsafe { (*sb).s_blocksize_bits })
+                .clamp(SECTOR_SHIFT, LARGEST_BITS),
         };
         let align = backing.direct_io()?;
         backing.direct &= align.memory > 0;
-        backing.offset_align = align.offset.max(1);
-        backing.memory_align = align.memory.max(1);
+        if backing.direct {
+            backing.offset_align = align.offset.max(1);
+            backing.memory_align = align.memory.clamp(1, 1 << PAGE_SHIFT);
+        }
         Ok(backing)
     }
 
@@ -230,7 +229,8 @@ impl Backing {
             bindings::filemap_write_and_wait_range(self.mapping, offset as i64, last as i64)
         })?;
         if self.direct {
-            self.invalidate(offset, bytes)?;
+            // Whoever has made a page dirty again keeps it; the data is on disk.
+            let _ = self.invalidate(offset, bytes);
         }
         Ok(())
     }
@@ -284,10 +284,7 @@ impl Backing {
 impl Drop for Backing {
     fn drop(&mut self) {
         // SAFETY: By the invariant; it is closed here and nowhere else.
-        unsafe {
-            shim::rloop_restore_cache(self.mapping, self.cache_mask);
-            bindings::fput(self.file);
-        }
+        unsafe { bindings::fput(self.file) };
     }
 }
 
@@ -301,4 +298,6 @@ const S_IFMT: u16 = 0o170_000;
 const S_IFREG: u16 = 0o100_000;
 const MAY_WRITE: c_int = 2;
 const MAY_READ: c_int = 4;
+/// log2 of the largest block that a filesystem has.
+const LARGEST_BITS: u32 = 20;
 const PAGE_SHIFT: u32 = kernel::page::PAGE_SHIFT as u32;

@@ -54,19 +54,14 @@ impl MiscDevice for Control {
                 registry::detach(device.index, crate::this_module())
             }),
             STATUS => Exchange::<abi::Status>::with(argument, |status| {
-                registry::with(status.index, |device| {
-                    *status = status_of(device);
-                    Ok(())
-                })
+                *status = registry::with(status.index, |device| status_of(device))?;
+                Ok(())
             }),
             MAP => Exchange::<abi::Map>::with(argument, |map| {
-                registry::with(map.index, |device| read_map(device, map))
+                read_map(&*registry::get(map.index)?, map)
             }),
             RESIZE => Exchange::<abi::Device>::with(argument, |device| {
-                registry::with(device.index, |device| {
-                    disk::resize(device);
-                    Ok(())
-                })
+                registry::with(device.index, |device| disk::resize(device))
             }),
             _ => Err(ENOTTY),
         }
@@ -111,17 +106,18 @@ struct Exchange<T>(core::marker::PhantomData<T>);
 
 impl<T: Versioned + FromBytes + AsBytes> Exchange<T> {
     fn with(argument: usize, what: impl FnOnce(&mut T) -> Result) -> Result<isize> {
-        let slice = UserSlice::new(UserPtr::from_addr(argument), size_of::<T>());
-        let (mut reader, mut writer) = slice.reader_writer();
-        let mut value: T = reader.read()?;
+        let slice = || UserSlice::new(UserPtr::from_addr(argument), size_of::<T>());
+        let mut value: T = slice().reader().read()?;
         let known = *value.version() == abi::VERSION;
         *value.version() = abi::VERSION;
-        let done = if known { what(&mut value) } else { Err(EPROTO) };
-        if known {
-            done?;
+        // Before anything is done: what cannot be answered is not done.
+        slice().writer().write(&value)?;
+        if !known {
+            return Err(EPROTO);
         }
-        writer.write(&value)?;
-        done.map(|()| 0)
+        what(&mut value)?;
+        slice().writer().write(&value)?;
+        Ok(0)
     }
 }
 

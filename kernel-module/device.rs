@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use kernel::{
     bindings, new_mutex,
     prelude::*,
-    sync::{Arc, Mutex},
+    sync::{Arc, Completion, Mutex},
 };
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     extent::{
         claims::Claims,
         map::{ExtentMap, Full, Spare, Writer},
+        MAX_BLOCK,
     },
     fill::Fills,
     geometry::Geometry,
@@ -94,6 +95,9 @@ pub(crate) struct Device {
     dev: AtomicU32,
     /// It is being detached.
     pub(crate) dying: AtomicBool,
+    /// Its disk's last user is gone.
+    #[pin]
+    pub(crate) disk_gone: Completion,
 }
 
 // SAFETY: The disk below stays as long as the filesystem that is on it, which the open file holds.
@@ -133,12 +137,13 @@ impl Device {
                 fills: Fills::new(),
                 stats: Stats::new()?,
                 pools: Pools::new()?,
-                workers <- Workers::new(number),
+                workers <- Workers::new(number, options.fill_layout),
                 provider: AtomicU32::new(Provider::Vfs as u32),
                 why: AtomicU32::new(Why::Starting as u32),
                 disk: AtomicPtr::new(core::ptr::null_mut()),
                 dev: AtomicU32::new(0),
                 dying: AtomicBool::new(false),
+                disk_gone <- Completion::new(),
             }? Error),
             GFP_KERNEL,
         )?;
@@ -151,19 +156,34 @@ impl Device {
         &self,
         mut change: impl FnMut(&ExtentMap<Kernel>, &mut Locked, &mut Spare<Kernel>) -> Result<T, Full>,
     ) -> T {
-        let mut spare = self.spare.lock().take().unwrap_or(Spare::new());
+        let mut spare = self.take_spare();
         loop {
-            // How much is read first: memory is not waited for under RCU. It is always had in the end.
-            let slots = self.map.slots(&kernel::sync::rcu::read_lock());
-            let _ = spare.fill(slots);
             let done = change(&self.map, &mut self.locked.lock(), &mut spare);
             if let Ok(done) = done {
-                // What is left does for the next one.
-                let before = self.spare.lock().replace(spare);
-                drop(before);
+                self.keep_spare(spare);
                 return done;
             }
+            self.fill_spare(&mut spare);
         }
+    }
+
+    /// Memory for a change of the map. Waits for it.
+    pub(crate) fn take_spare(&self) -> Spare<Kernel> {
+        let mut spare = self.spare.lock().take().unwrap_or(Spare::new());
+        self.fill_spare(&mut spare);
+        spare
+    }
+
+    fn fill_spare(&self, spare: &mut Spare<Kernel>) {
+        // How much is read first: memory is not waited for under RCU. It is always had in the end.
+        let slots = self.map.slots(&kernel::sync::rcu::read_lock());
+        let _ = spare.fill(slots);
+    }
+
+    /// Keeps what a change has left for the next one.
+    pub(crate) fn keep_spare(&self, spare: Spare<Kernel>) {
+        let before = self.spare.lock().replace(spare);
+        drop(before);
     }
 
     /// Who maps, and why nobody better.
@@ -208,10 +228,14 @@ impl Device {
     /// How long the device may be now, in sectors: up to the file's end and its own limit, in whole
     /// logical blocks.
     pub(crate) fn capacity(&self) -> u64 {
-        let rest = self.backing.size().saturating_sub(self.options.offset);
+        // Blocks from `MAX_BLOCK` on could not be told apart.
+        let most = MAX_BLOCK.checked_mul(self.geometry.block_bytes());
+        let end = self.backing.size().min(most.unwrap_or(u64::MAX));
+        let rest = end.saturating_sub(self.options.offset);
         let bytes = rest.min(self.options.size_limit);
-        let block = u64::from(self.options.block_size);
-        (bytes - bytes % block) >> crate::geometry::SECTOR_SHIFT
+        // A logical block is a power of two.
+        let part = u64::from(self.options.block_size) - 1;
+        (bytes & !part) >> crate::geometry::SECTOR_SHIFT
     }
 
     /// Counts a request and its bytes.

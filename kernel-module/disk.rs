@@ -16,6 +16,7 @@ use kernel::{
 use crate::{
     device::{Device, Options},
     fast::{is_alive, submit_bio},
+    geometry::SECTOR_SHIFT,
     shim, sysfs,
 };
 
@@ -54,6 +55,8 @@ fn limits(device: &Device) -> bindings::queue_limits {
     // SAFETY: The limits are ours, and the disk below is there.
     unsafe {
         bindings::blk_set_stacking_limits(&mut limits);
+        // Stays only if the disk below can it too.
+        limits.features |= shim::feat_nowait();
         if !device.bdev.is_null() {
             bindings::queue_limits_stack_bdev(&mut limits, device.bdev, 0, c"rloop".as_char_ptr());
         }
@@ -67,11 +70,7 @@ fn limits(device: &Device) -> bindings::queue_limits {
     limits.io_min = limits.physical_block_size;
     limits.dma_alignment = limits.dma_alignment.max(backing.memory_align - 1);
     let punches = backing.can_punch() && !read_only;
-    let most = if punches {
-        u32::MAX >> crate::geometry::SECTOR_SHIFT
-    } else {
-        0
-    };
+    let most = if punches { u32::MAX >> SECTOR_SHIFT } else { 0 };
     limits.max_hw_discard_sectors = most;
     limits.discard_granularity = if punches { fs_block } else { 0 };
     limits.discard_alignment = 0;
@@ -133,8 +132,12 @@ pub(crate) fn add(device: &Arc<Device>) -> Result {
     });
     if let Err(error) = added {
         device.set_disk(ptr::null_mut(), 0);
-        // SAFETY: It was not added, and nobody else knows it.
-        unsafe { bindings::put_disk(disk) };
+        // SAFETY: It was not added, so nobody else knows it, and `free_disk` is not called for it.
+        unsafe {
+            let owned = (*disk).private_data.cast::<Device>();
+            bindings::put_disk(disk);
+            drop(Arc::from_raw(owned));
+        }
         return Err(error);
     }
     // SAFETY: It was added, so its first partition is there, with its number.
@@ -174,18 +177,26 @@ pub(crate) fn remove(device: &Device) {
     unsafe { bindings::del_gendisk(device.disk()) };
 }
 
-/// Gives up the disk, after `remove`.
+/// Gives up the disk, after `remove`, and waits until nobody has it any more.
 pub(crate) fn put(device: &Device) {
     let disk = device.disk();
     device.set_disk(ptr::null_mut(), 0);
     // SAFETY: The disk was removed, and is not used from here on.
     unsafe { bindings::put_disk(disk) };
+    device.disk_gone.wait_for_completion();
 }
 
 /// Lets the device follow its file's length.
 pub(crate) fn resize(device: &Device) {
     // SAFETY: The disk is there as long as the registry has its device.
     unsafe { bindings::set_capacity_and_notify(device.disk(), device.capacity()) };
+}
+
+/// Makes the device no longer than its file is: somebody may have cut it.
+pub(crate) fn shrink(device: &Device) {
+    if !device.disk().is_null() && device.disk_bytes() >> SECTOR_SHIFT > device.capacity() {
+        resize(device);
+    }
 }
 
 /// Somebody opens the device. Under the disk's mutex.
@@ -202,5 +213,6 @@ unsafe extern "C" fn open(disk: *mut bindings::gendisk, _mode: bindings::blk_mod
 /// The disk's last user is gone.
 unsafe extern "C" fn free_disk(disk: *mut bindings::gendisk) {
     // SAFETY: The reference is the disk's own, and given back once.
-    drop(unsafe { Arc::from_raw((*disk).private_data.cast::<Device>()) });
+    let device = unsafe { Arc::from_raw((*disk).private_data.cast::<Device>()) };
+    device.disk_gone.complete_all();
 }

@@ -3,14 +3,18 @@
 //! What is durable: the device is a disk with a volatile write cache.
 //!
 //! # The rule
-//! A fill that needs the filesystem to remember something raises `dirty` *before* its bio ends. A flush
-//! reads `dirty`, makes everything durable, and only on success stores what it had read as `clean`. So
-//! while the two are equal, every fill that has completed is durable, and the disk below may answer flushes
-//! and FUA writes by itself.
+//! Whatever the filesystem has to remember raises `dirty` before its bio ends. A flush reads `dirty`, makes
+//! everything durable, and only on success stores what it had read as `clean`. So while the two are equal,
+//! everything that has completed is durable, and the disk below may answer flushes and FUA writes by itself.
 //!
-//! A FUA write to a mapped block looks at this only *after* it has found the block, while it holds the
-//! map: the fill that made the block findable had raised `dirty` before, and nobody can take the block
-//! away and fill it anew meanwhile.
+//! - A write through the filesystem raises it once, when the filesystem is done.
+//! - A fill on disk raises it *before and after* it is published. Before: who finds the block filled finds the
+//!   device dirty. After: a flush that had read `dirty` already, and then looked for fills to commit too early
+//!   to see this one, leaves the device dirty.
+//! - A FUA write looks at this only after it has found its block, while it holds the map: whatever made the
+//!   block findable had raised `dirty` before, and nobody can take the block away and fill it anew meanwhile.
+//!   A block that is filled and not committed takes no FUA write at all, however clean the device is.
+//! - Only a flush, which commits fills, may raise `clean`.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
@@ -81,35 +85,32 @@ impl Device {
     /// Makes everything that has completed durable. In a worker.
     pub(crate) fn flush(&self) -> Result {
         self.stats.add(Counter::Flushes, 1);
+        let seen = self.durability.dirty.load(Ordering::SeqCst);
         self.commit_fills();
-        self.sync_file()?;
+        self.sync()?;
         self.note_time();
         if self.durability.error() != 0 {
             return Err(EIO);
         }
+        self.durability.clean.fetch_max(seen, Ordering::SeqCst);
         Ok(())
     }
 
     /// Makes what the filesystem knows durable.
-    pub(crate) fn sync_file(&self) -> Result {
+    pub(crate) fn sync(&self) -> Result {
         let durability = &self.durability;
         let clean = durability.clean.load(Ordering::SeqCst);
-        let dirty = durability.dirty.load(Ordering::SeqCst);
+        let waiting = durability
+            .dirty
+            .load(Ordering::SeqCst)
+            .saturating_sub(clean);
         let started = trace::now();
-        trace::commit_begin(self, dirty - clean.min(dirty));
+        trace::commit_begin(self, waiting);
         let synced = self.backing.sync();
-        trace::commit_end(
-            self,
-            dirty - clean.min(dirty),
-            trace::now() - started,
-            errno(synced),
-        );
+        trace::commit_end(self, waiting, trace::now() - started, errno(synced));
         self.stats.add(Counter::Commits, 1);
-        match synced {
-            Ok(()) => {
-                durability.clean.fetch_max(dirty, Ordering::SeqCst);
-            }
-            Err(error) => durability.fail(error),
+        if let Err(error) = synced {
+            durability.fail(error);
         }
         synced
     }

@@ -24,6 +24,7 @@ use crate::{
     device::Device,
     extent::{map::Found, Extent, State},
     geometry::SECTOR_SHIFT,
+    pool::Clone,
     shim,
     stats::Counter,
     sync::MapUse,
@@ -41,7 +42,9 @@ pub(crate) enum From {
 
 /// What became of a bio.
 pub(crate) enum Routed {
-    /// It was sent on, answered, or refused.
+    /// It was sent to the disk, and holds what it needs until it completes.
+    Sent,
+    /// It was answered, refused, or sent on.
     Gone,
     /// The map has no answer; the reason, and what the map has instead.
     Missed(Bio, Fallback, Option<State>),
@@ -57,7 +60,7 @@ pub(crate) unsafe extern "C" fn submit_bio(bio: *mut bindings::bio) {
     // SAFETY: The disk's private data is its device, which lives as long as the disk.
     let device = unsafe { &*(*bio.disk()).private_data.cast::<Device>() };
     match device.route(bio, From::Submitter) {
-        Routed::Gone => {}
+        Routed::Sent | Routed::Gone => {}
         Routed::Missed(bio, reason, _) => {
             trace::map_miss(device, device.part(&bio));
             device.punt(bio, reason);
@@ -81,6 +84,11 @@ impl Device {
             Op::Read => self.transfer(bio, from),
             Op::Other => {
                 bio.end(shim::sts_notsupp());
+                Routed::Gone
+            }
+            Op::Write if bio.bytes() == 0 && self.options.read_only => {
+                // There is nothing to make durable.
+                bio.end(bindings::BLK_STS_OK);
                 Routed::Gone
             }
             _ if self.options.read_only => {
@@ -110,56 +118,132 @@ impl Device {
         if write && !self.start_write(from) {
             return Routed::Missed(bio, Fallback::Frozen, None);
         }
-        let map_use = self.epoch.get_extent_map();
-        let sector = bio.sector();
-        let block = self.geometry.block(sector);
-        let found = self.map.lookup(block, &rcu::read_lock());
-        let end = match &found {
-            Found::Extent(extent) => extent.end(),
-            Found::Absent { end } => *end,
-        };
-        let run = self.geometry.sectors_until(sector, end);
-        let whole = if run < bio.sectors() {
-            bio.split(run)
-        } else {
-            Some(bio)
-        };
-        let Some(bio) = whole else {
-            self.leave(write, map_use);
-            return Routed::Gone;
-        };
-        match found {
-            Found::Extent(extent) if extent.state.is_on_disk() => {
-                if bio.has(flag::FUA) && !self.can_forward_flushes() {
-                    // The block's own fill may not be durable. See `durability`.
-                    if from == From::Submitter || extent.state == State::Filled {
-                        self.leave(write, map_use);
-                        return Routed::Missed(bio, Fallback::Dirty, Some(extent.state));
-                    }
-                    if let Err(error) = self.sync_file() {
-                        self.leave(write, map_use);
-                        bio.end_with(error.to_errno());
-                        return Routed::Gone;
-                    }
+        let routed = self.transfer_with_permit(bio, from);
+        if write && !matches!(routed, Routed::Sent) {
+            self.end_write();
+        }
+        routed
+    }
+
+    fn transfer_with_permit(&self, mut bio: Bio, from: From) -> Routed {
+        if self.bdev.is_null() {
+            return Routed::Missed(bio, Fallback::Absent, None);
+        }
+        loop {
+            // Memory is waited for before the map is got: whoever waits for us to put it may hold what has to
+            // happen before memory is freed.
+            let Some(clone) = self.clone_for(&bio, from) else {
+                self.end_without_clone(bio, from);
+                return Routed::Gone;
+            };
+            let map_use = self.epoch.get_extent_map();
+            let sector = bio.sector();
+            let found = self
+                .map
+                .lookup(self.geometry.block(sector), &rcu::read_lock());
+            let end = match &found {
+                Found::Extent(extent) => extent.end(),
+                Found::Absent { end } => *end,
+            };
+            let run = self.geometry.sectors_until(sector, end);
+            if run < bio.sectors() {
+                self.put_extent_map(map_use);
+                drop(clone);
+                match bio.split(run) {
+                    Some(first) => bio = first,
+                    None => return Routed::Gone,
                 }
-                trace::map_hit(self, self.geometry.offset(sector), &extent);
-                self.remap(bio, &extent, map_use, from);
-                Routed::Gone
+                continue;
             }
-            Found::Extent(extent) if extent.state.reads_zeros() && !write => {
-                trace::map_hit(self, self.geometry.offset(sector), &extent);
-                self.read_zeros(bio, extent.state);
-                self.leave(write, map_use);
-                Routed::Gone
+            return match found {
+                Found::Extent(extent) => self.transfer_in(bio, &extent, clone, map_use, from),
+                Found::Absent { .. } => {
+                    self.put_extent_map(map_use);
+                    Routed::Missed(bio, Fallback::Absent, None)
+                }
+            };
+        }
+    }
+
+    /// A clone of a bio for the disk below. `None` if there is no memory and it must not be waited for; or in
+    /// rare cases, if the bio cannot be cloned.
+    fn clone_for(&self, bio: &Bio, from: From) -> Option<Clone> {
+        let nowait = from == From::Submitter && bio.has(flag::NOWAIT);
+        self.pools.clone_of(bio, self.bdev, nowait)
+    }
+
+    fn end_without_clone(&self, bio: Bio, from: From) {
+        let nowait = from == From::Submitter && bio.has(flag::NOWAIT);
+        bio.end(if nowait {
+            shim::sts_again()
+        } else {
+            shim::sts_ioerr()
+        });
+    }
+
+    /// Reads or writes a part of one extent.
+    fn transfer_in(
+        &self,
+        bio: Bio,
+        extent: &Extent,
+        clone: Clone,
+        map_use: MapUse,
+        from: From,
+    ) -> Routed {
+        let write = bio.op() == Op::Write;
+        if !extent.state.is_on_disk() {
+            if write || !extent.state.reads_zeros() {
+                self.put_extent_map(map_use);
+                return Routed::Missed(bio, Fallback::NoData, Some(extent.state));
             }
-            Found::Extent(extent) => {
-                self.leave(write, map_use);
-                Routed::Missed(bio, Fallback::NoData, Some(extent.state))
+            trace::map_hit(self, self.geometry.offset(bio.sector()), extent);
+            self.read_zeros(bio, extent.state);
+            self.put_extent_map(map_use);
+            return Routed::Gone;
+        }
+        if bio.has(flag::FUA) {
+            if let Err(refused) = self.settle_for_fua(extent.state, from) {
+                self.put_extent_map(map_use);
+                return match refused {
+                    Some(error) => {
+                        bio.end_with(error.to_errno());
+                        Routed::Gone
+                    }
+                    None => Routed::Missed(bio, Fallback::Dirty, Some(extent.state)),
+                };
             }
-            Found::Absent { .. } => {
-                self.leave(write, map_use);
-                Routed::Missed(bio, Fallback::Absent, None)
-            }
+        }
+        trace::map_hit(self, self.geometry.offset(bio.sector()), extent);
+        if write && self.backing.is_read_only() {
+            self.put_extent_map(map_use);
+            bio.end(shim::sts_ioerr());
+            return Routed::Gone;
+        }
+        let (requests, bytes) = if write {
+            self.durability.note_write();
+            (Counter::FastWrites, Counter::FastWriteBytes)
+        } else {
+            (Counter::FastReads, Counter::FastReadBytes)
+        };
+        self.count(requests, bytes, bio.bytes());
+        self.send(bio, extent, clone, map_use, false);
+        Routed::Sent
+    }
+
+    /// Makes sure that a FUA write to a block makes it durable: see `durability`. With the map held. The
+    /// error is that of the filesystem, or none if a worker has to do more.
+    fn settle_for_fua(
+        &self,
+        state: State,
+        from: From,
+    ) -> core::result::Result<(), Option<kernel::error::Error>> {
+        if state == State::Filled {
+            return Err(None);
+        }
+        match from {
+            _ if self.can_forward_flushes() => Ok(()),
+            From::Submitter => Err(None),
+            From::Worker => self.sync().map_err(Some),
         }
     }
 
@@ -182,10 +266,15 @@ impl Device {
         unsafe { shim::rloop_end_write(self.backing.sb()) };
     }
 
+    /// Puts a use of the map that was got in this function, or by its caller.
+    pub(crate) fn put_extent_map(&self, map_use: MapUse) {
+        // SAFETY: It was got for what is over now, and is given away here.
+        unsafe { self.epoch.put_extent_map(map_use) };
+    }
+
     /// Gives back what a fast I/O holds.
     pub(crate) fn leave(&self, write: bool, map_use: MapUse) {
-        // SAFETY: It was got for this I/O, which is over.
-        unsafe { self.epoch.put_extent_map(map_use) };
+        self.put_extent_map(map_use);
         if write {
             self.end_write();
         }
@@ -200,46 +289,15 @@ impl Device {
         bio.end(bindings::BLK_STS_OK);
     }
 
-    /// Sends a clone of the bio to the disk.
-    fn remap(&self, bio: Bio, extent: &Extent, map_use: MapUse, from: From) {
-        let write = bio.op() == Op::Write;
-        if write && self.backing.is_read_only() {
-            self.leave(write, map_use);
-            bio.end(shim::sts_ioerr());
-            return;
-        }
-        let nowait = from == From::Submitter && bio.has(flag::NOWAIT);
-        let Some(clone) = self.pools.clone_of(&bio, self.bdev, nowait) else {
-            self.leave(write, map_use);
-            bio.end(shim::sts_again());
-            return;
-        };
-        let (requests, bytes) = if write {
-            self.durability.note_write();
-            (Counter::FastWrites, Counter::FastWriteBytes)
-        } else {
-            (Counter::FastReads, Counter::FastReadBytes)
-        };
-        self.count(requests, bytes, bio.bytes());
-        self.send(bio, extent, clone, map_use, false);
-    }
-
     /// Fills blocks with a clone of the bio.
-    pub(crate) fn send_fill(&self, bio: Bio, extent: &Extent, map_use: MapUse) {
+    pub(crate) fn send_fill(&self, bio: Bio, extent: &Extent, clone: Clone, map_use: MapUse) {
         self.durability.note_write();
-        if let Some(clone) = self.pools.clone_of(&bio, self.bdev, false) {
-            self.send(bio, extent, clone, map_use, true);
-        }
+        self.send(bio, extent, clone, map_use, true);
     }
 
-    fn send(
-        &self,
-        bio: Bio,
-        extent: &Extent,
-        clone: *mut bindings::bio,
-        map_use: MapUse,
-        fill: bool,
-    ) {
+    /// Sends a clone of the bio to the disk.
+    fn send(&self, bio: Bio, extent: &Extent, clone: Clone, map_use: MapUse, fill: bool) {
+        let clone = clone.into_raw();
         let to = Target {
             part: self.part(&bio),
             extent: self.geometry.bytes(extent.start),
@@ -286,10 +344,10 @@ impl Device {
     fn forward_flush(&self, bio: Bio) {
         self.stats.add(Counter::Flushes, 1);
         self.stats.add(Counter::FastFlushes, 1);
-        let Some(clone) = self.pools.clone_of(&bio, self.bdev, bio.has(flag::NOWAIT)) else {
-            bio.end(shim::sts_again());
-            return;
+        let Some(clone) = self.clone_for(&bio, From::Submitter) else {
+            return self.end_without_clone(bio, From::Submitter);
         };
+        let clone = clone.into_raw();
         // SAFETY: The clone is new and ours; the original stays until the clone has ended.
         unsafe {
             (*clone).bi_end_io = Some(flushed);

@@ -25,10 +25,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::{bindings, error::to_result, prelude::*};
 
 use crate::{
-    bio::{error_of, status_of, Bio, BioList},
+    bio::{error_of, flag, status_of, Bio, BioList},
     device::Device,
-    extent::{map::Found, Extent, Range, State, MAX_BLOCK},
+    extent::{
+        map::{Found, Full, Spare},
+        Extent, Range, State, MAX_BLOCK,
+    },
     fast::{errno, Fast, From},
+    platform::Kernel,
     policy::{Leases, Provider},
     shim::{self, Written},
     stats::Counter,
@@ -71,9 +75,31 @@ impl Parked {
     }
 }
 
+/// What became of a bio that was to fill blocks.
+enum Fill {
+    /// It is on its way, and holds what it needs.
+    Sent,
+    /// It was ended.
+    Failed,
+    /// Its blocks are none to be filled on disk.
+    NotHere(Bio),
+}
+
+/// What became of blocks that were to be filled.
+enum Begun {
+    Filling(Extent),
+    /// The extent ends before them, at this block.
+    Shorter(u64),
+    No,
+}
+
 impl Device {
     /// Fills blocks on disk. Gives the bio back if they are none for that.
     pub(crate) fn fill(&self, bio: Bio) -> Option<Bio> {
+        // The filesystem makes a write durable in one go.
+        if bio.has(flag::FUA) {
+            return Some(bio);
+        }
         let blocks = self.geometry.whole_blocks(bio.sector(), bio.sectors());
         if self.geometry.bytes(blocks.end - blocks.start) != u64::from(bio.bytes()) {
             return Some(bio);
@@ -83,45 +109,78 @@ impl Device {
             return Some(bio);
         }
         self.start_write(From::Worker);
-        if self.state_at(blocks.start) == Some(State::Hole) {
-            self.allocate_chunk(blocks);
+        let left = self.fill_with_permit(bio);
+        if !matches!(left, Fill::Sent) {
+            self.end_write();
         }
-        let map_use = self.epoch.get_extent_map();
-        self.fills.in_flight.fetch_add(1, Ordering::SeqCst);
-        // Only the first part, in one extent, becomes `Filling`; the rest is sent again.
-        let filling = self.change(|map, locked, spare| {
-            let reading = kernel::sync::rcu::read_lock();
-            let Found::Extent(extent) = map.lookup(blocks.start, &reading) else {
-                return Ok(None);
-            };
-            if extent.state != State::Unwritten || locked.leases != layout {
-                return Ok(None);
+        match left {
+            Fill::Sent | Fill::Failed => None,
+            Fill::NotHere(bio) => Some(bio),
+        }
+    }
+
+    fn fill_with_permit(&self, mut bio: Bio) -> Fill {
+        loop {
+            let blocks = self.geometry.whole_blocks(bio.sector(), bio.sectors());
+            if self.state_at(blocks.start) == Some(State::Hole) {
+                self.allocate_chunk(blocks);
             }
-            let part = extent.part(blocks);
-            map.set_state(&part, State::Filling, &mut locked.writer, spare)?;
-            Ok(Some(part))
-        });
-        let Some(part) = filling else {
-            self.leave(true, map_use);
+            // Memory is waited for before the map is got, as in `fast`.
+            let Some(clone) = self.pools.clone_of(&bio, self.bdev, false) else {
+                bio.end(shim::sts_ioerr());
+                return Fill::Failed;
+            };
+            let mut spare = self.take_spare();
+            let map_use = self.epoch.get_extent_map();
+            self.fills.in_flight.fetch_add(1, Ordering::SeqCst);
+            let begun = self.begin_fill(blocks, &mut spare);
+            self.keep_spare(spare);
+            if let Ok(Begun::Filling(part)) = begun {
+                trace::fill_begin(self, self.part(&bio), How::Layout);
+                self.count(Counter::Fills, Counter::FillBytes, bio.bytes());
+                self.send_fill(bio, &part, clone, map_use);
+                return Fill::Sent;
+            }
+            self.put_extent_map(map_use);
             self.fill_is_over();
-            return Some(bio);
+            drop(clone);
+            match begun {
+                Ok(Begun::Shorter(end)) => {
+                    let run = self.geometry.sectors_until(bio.sector(), end);
+                    match bio.split(run) {
+                        Some(first) => bio = first,
+                        None => return Fill::Failed,
+                    }
+                }
+                Ok(_) => return Fill::NotHere(bio),
+                // The map has grown meanwhile.
+                Err(Full) => {}
+            }
+        }
+    }
+
+    /// Makes unwritten blocks `Filling`, if all of them are in one extent.
+    fn begin_fill(&self, blocks: Range, spare: &mut Spare<Kernel>) -> Result<Begun, Full> {
+        let mut locked = self.locked.lock();
+        let found = self
+            .map
+            .lookup(blocks.start, &kernel::sync::rcu::read_lock());
+        let Found::Extent(extent) = found else {
+            return Ok(Begun::No);
         };
-        let run = self.geometry.sectors_until(bio.sector(), part.end());
-        let whole = if run < bio.sectors() {
-            bio.split(run)
-        } else {
-            Some(bio)
-        };
-        let Some(bio) = whole else {
-            self.publish(part.range(), State::Unwritten);
-            self.leave(true, map_use);
-            self.fill_is_over();
-            return None;
-        };
-        trace::fill_begin(self, self.part(&bio), How::Layout);
-        self.count(Counter::Fills, Counter::FillBytes, bio.bytes());
-        self.send_fill(bio, &part, map_use);
-        None
+        let part = extent.part(blocks);
+        if part.state != State::Unwritten
+            || locked.leases != Leases::Held(Provider::Layout)
+            || locked.claims.is_claimed(part.range())
+        {
+            return Ok(Begun::No);
+        }
+        if part.range() != blocks {
+            return Ok(Begun::Shorter(part.end()));
+        }
+        self.map
+            .set_state(&part, State::Filling, &mut locked.writer, spare)?;
+        Ok(Begun::Filling(part))
     }
 
     fn state_at(&self, block: u64) -> Option<State> {
@@ -192,6 +251,8 @@ impl Device {
         let first = self.geometry.block_of(part.offset);
         let blocks = Range::new(first, first + self.geometry.block_of(part.bytes.into()));
         let failed = status != bindings::BLK_STS_OK;
+        // Before and after: see `durability`.
+        self.durability.soil();
         self.publish(
             blocks,
             if failed {
@@ -200,15 +261,13 @@ impl Device {
                 State::Filled
             },
         );
+        self.durability.soil();
         let ns = if started_ns == 0 {
             0
         } else {
             trace::clock().saturating_sub(started_ns)
         };
         trace::fill_data(self, part, How::Layout, ns, error_of(status));
-        if !failed {
-            self.durability.soil();
-        }
         // SAFETY: As the caller says.
         unsafe { self.leave_early(clone) };
         self.fill_is_over();

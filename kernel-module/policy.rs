@@ -16,8 +16,9 @@ use kernel::{bindings, error::to_result, prelude::*};
 
 use crate::{
     device::Device,
+    disk,
     extent::Range,
-    fast::{is_alive, From},
+    fast::is_alive,
     module_parameters, shim,
     stats::Counter,
     trace,
@@ -56,6 +57,15 @@ pub(crate) enum Why {
 }
 
 impl Why {
+    /// Why the filesystem did not map.
+    pub(crate) fn of(error: Error) -> Self {
+        if error == ENXIO {
+            Self::Reflinked
+        } else {
+            Self::Error
+        }
+    }
+
     /// Whether it may be otherwise in a while.
     fn passes(self) -> bool {
         matches!(
@@ -90,6 +100,8 @@ pub(crate) enum Leases {
 const FIRST_PAUSE_MS: u32 = 100;
 /// The longest pause.
 const LONGEST_PAUSE_MS: u32 = 5000;
+/// The longest pause where it takes more than somebody to close the file.
+const LONGEST_PAUSE_REFLINKED_MS: u32 = 60_000;
 
 impl Device {
     /// Who could map this file, leases apart.
@@ -132,6 +144,7 @@ impl Device {
         self.set_provider(provider, why);
         if taken.is_ok() {
             self.workers.pauses.store(0, Ordering::Relaxed);
+            disk::shrink(self);
         } else if why.passes() {
             self.try_later();
         }
@@ -142,10 +155,11 @@ impl Device {
         let _changing = self.changing.lock();
         {
             let mut locked = self.locked.lock();
-            if locked.leases != Leases::Off {
-                return Err(Why::Recalled);
+            match locked.leases {
+                Leases::Off => locked.leases = Leases::Taking,
+                Leases::Held(provider) => return Ok(provider),
+                Leases::Taking | Leases::Broken { .. } => return Err(Why::Recalled),
             }
-            locked.leases = Leases::Taking;
         }
         let ready = self.lease_and_settle(provider);
         {
@@ -179,19 +193,14 @@ impl Device {
         if provider == Provider::Layout {
             take(shim::fl_layout(), self.owner().wrapping_byte_add(1))?;
         }
-        self.backing.wait_for_direct_io();
-        self.sync_file().map_err(|_| Why::Error)?;
-        if self.backing.direct_io().map_err(|_| Why::Error)?.memory == 0 {
-            return Err(Why::NotPlain);
-        }
+        // Before anything that takes long: the answer itself is not used.
         if provider == Provider::Layout {
-            self.layout_of(Range::new(0, 1), false).map_err(|error| {
-                if error == ENXIO {
-                    Why::Reflinked
-                } else {
-                    Why::Error
-                }
-            })?;
+            self.layout_of(Range::new(0, 1), false).map_err(Why::of)?;
+        }
+        self.backing.wait_for_direct_io();
+        self.sync().map_err(Why::of)?;
+        if self.backing.direct_io().map_err(Why::of)?.memory == 0 {
+            return Err(Why::NotPlain);
         }
         Ok(())
     }
@@ -232,44 +241,54 @@ impl Device {
     }
 
     /// Gives the mapping back.
+    ///
+    /// Whoever broke the lease may hold the filesystem's permit to write while it waits for us, and a freezer
+    /// may wait for it: so this never asks for that permit. Fills need one to be committed, of a level that is
+    /// refused only when no such permit is out any more; on a frozen filesystem they wait for the thaw.
     fn recall(&self) {
-        let Leases::Broken { by } = self.locked.lock().leases else {
-            return;
-        };
-        let started = trace::now();
-        trace::recall_begin(self, by);
-        self.stats.add(Counter::Recalls, 1);
-        self.drop_mapping();
-        trace::recall_drained(self, trace::now() - started);
-        self.give_back();
-        // Who gave the leases up has said why.
-        if self.provider().1 == Why::Best as u32 {
-            self.set_provider(Provider::Vfs, Why::Recalled);
-        }
-        trace::recall_end(self, trace::now() - started, self.provider().1);
-        self.try_later();
-    }
-
-    /// Empties the map, and waits until nobody uses what was in it. No insert can follow.
-    fn drop_mapping(&self) {
-        // On a frozen filesystem, this waits for the thaw: a commit is a write.
         let fills = self.has_fills();
         if fills {
-            self.start_write(From::Worker);
+            // SAFETY: The open file holds its filesystem.
+            unsafe { shim::rloop_start_change(self.backing.sb()) };
         }
         let changing = self.changing.lock();
+        // Under `changing`, leases are neither taken nor given back.
+        let leases = self.locked.lock().leases;
+        let broken = matches!(leases, Leases::Broken { .. });
+        if let Leases::Broken { by } = leases {
+            let started = trace::now();
+            trace::recall_begin(self, by);
+            self.stats.add(Counter::Recalls, 1);
+            self.drop_mapping();
+            trace::recall_drained(self, trace::now() - started);
+            self.give_back();
+            // Who gave the leases up has said why.
+            if self.provider().1 == Why::Best as u32 {
+                self.set_provider(Provider::Vfs, Why::Recalled);
+            }
+            trace::recall_end(self, trace::now() - started, self.provider().1);
+        }
+        drop(changing);
         if fills {
+            // SAFETY: It was got above.
+            unsafe { shim::rloop_end_change(self.backing.sb()) };
+        }
+        if broken {
+            self.note_time();
+            self.try_later();
+        }
+    }
+
+    /// Empties the map, and waits until nobody uses what was in it. With `changing` held, and leases broken:
+    /// nothing is inserted, and nothing begins to be filled.
+    fn drop_mapping(&self) {
+        if self.has_fills() {
             self.epoch.drain();
             self.commit_fills_locked();
         }
         let cleared = self.change(|map, locked, spare| map.clear(&mut locked.writer, spare));
         self.epoch.drain();
-        drop(changing);
         drop(cleared);
-        if fills {
-            self.end_write();
-        }
-        self.note_time();
     }
 
     /// Tries to take the leases again after a pause.
@@ -278,7 +297,12 @@ impl Device {
             return;
         }
         let pauses = self.workers.pauses.fetch_add(1, Ordering::Relaxed).min(16);
-        let pause = (FIRST_PAUSE_MS << pauses.min(8)).min(LONGEST_PAUSE_MS);
+        let longest = if self.provider().1 == Why::Reflinked as u32 {
+            LONGEST_PAUSE_REFLINKED_MS
+        } else {
+            LONGEST_PAUSE_MS
+        };
+        let pause = (FIRST_PAUSE_MS << pauses).min(longest);
         // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
         unsafe {
             let jiffies = bindings::__msecs_to_jiffies(pause);
@@ -293,6 +317,8 @@ impl Device {
             bindings::cancel_delayed_work_sync(self.workers.retry.get());
             self.break_lease(0);
             bindings::flush_work(self.workers.recall.get());
+            // A recall that had looked before the device was dying may have queued it once more.
+            bindings::cancel_delayed_work_sync(self.workers.retry.get());
         }
     }
 }

@@ -62,7 +62,7 @@ impl Pools {
         bio: &Bio,
         bdev: *mut bindings::block_device,
         nowait: bool,
-    ) -> Option<*mut bindings::bio> {
+    ) -> Option<Clone> {
         let gfp = if nowait {
             bindings::GFP_NOWAIT
         } else {
@@ -71,7 +71,7 @@ impl Pools {
         // SAFETY: The bio is ours, the disk is there, and the pool was made for this.
         let clone =
             unsafe { bindings::bio_alloc_clone(bdev, bio.as_raw(), gfp, self.clones.get()) };
-        (!clone.is_null()).then_some(clone)
+        (!clone.is_null()).then_some(Clone(clone))
     }
 
     /// Memory for a request. May wait for one to be freed.
@@ -85,6 +85,25 @@ impl Pools {
     pub(crate) unsafe fn free(&self, request: *mut Request) {
         // SAFETY: As the caller says.
         unsafe { bindings::mempool_free(request.cast(), self.requests) };
+    }
+}
+
+/// A clone that was not sent.
+pub(crate) struct Clone(*mut bindings::bio);
+
+impl Clone {
+    /// The clone, to be sent; whoever ends it gives it back.
+    pub(crate) fn into_raw(self) -> *mut bindings::bio {
+        let clone = self.0;
+        core::mem::forget(self);
+        clone
+    }
+}
+
+impl Drop for Clone {
+    fn drop(&mut self) {
+        // SAFETY: It is ours, and was not sent.
+        unsafe { bindings::bio_put(self.0) };
     }
 }
 

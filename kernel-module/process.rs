@@ -7,7 +7,7 @@ use kernel::{bindings, prelude::*};
 use crate::{
     bio::{flag, Bio, Op},
     device::Device,
-    extent::{map::Found, Range, State},
+    extent::{claims::Claim, map::Found, Range, State},
     fast::{errno, From, Routed},
     shim,
     stats::Counter,
@@ -36,7 +36,7 @@ impl Device {
         let mut asked = false;
         loop {
             let (missed, reason, state) = match self.route(bio, From::Worker) {
-                Routed::Gone => return,
+                Routed::Sent | Routed::Gone => return,
                 Routed::Missed(bio, reason, state) => (bio, reason, state),
             };
             bio = missed;
@@ -114,14 +114,14 @@ impl Device {
         // Before `changing`; see `fill`.
         self.start_write(From::Worker);
         let changing = self.changing.lock();
-        self.commit_fills_locked();
-        let mut claim = None;
-        self.change(|map, locked, spare| {
-            if claim.is_none() {
-                claim = Some(locked.claims.claim(blocks));
+        let claim = loop {
+            self.commit_fills_locked();
+            if let Some(claim) = self.take_out(blocks) {
+                break claim;
             }
-            map.remove(blocks, &mut locked.writer, spare)
-        });
+            // A fill came meanwhile: it is published, then committed.
+            self.epoch.drain();
+        };
         let len = blocks.end - blocks.start;
         trace::extent_drop(
             self,
@@ -131,12 +131,33 @@ impl Device {
         self.epoch.drain();
         let done = change();
         self.durability.soil();
-        if let Some(claim) = claim {
-            self.locked.lock().claims.release(claim);
-        }
+        self.locked.lock().claims.release(claim);
         drop(changing);
         self.end_write();
         done
+    }
+
+    /// Claims a range and takes it out of the map, unless something in it is to be committed.
+    fn take_out(&self, blocks: Range) -> Option<Claim> {
+        let mut claim = None;
+        self.change(|map, locked, spare| {
+            if claim.is_none() {
+                let reading = kernel::sync::rcu::read_lock();
+                let mut block = blocks.start;
+                while block < blocks.end {
+                    block = match map.lookup(block, &reading) {
+                        Found::Absent { end } => end,
+                        Found::Extent(e) if matches!(e.state, State::Filling | State::Filled) => {
+                            return Ok(());
+                        }
+                        Found::Extent(extent) => extent.end(),
+                    };
+                }
+                claim = Some(locked.claims.claim(blocks));
+            }
+            map.remove(blocks, &mut locked.writer, spare)
+        });
+        claim
     }
 
     /// Whether the map says that a range has no blocks.
@@ -149,8 +170,7 @@ impl Device {
                 _ => break,
             }
         }
-        // SAFETY: It was got here.
-        unsafe { self.epoch.put_extent_map(map_use) };
+        self.put_extent_map(map_use);
         block >= blocks.end
     }
 }

@@ -6,7 +6,7 @@
 
 use kernel::{
     bindings,
-    error::{code::*, to_result, Result},
+    error::{to_result, Result},
 };
 
 use crate::{
@@ -43,12 +43,8 @@ impl Device {
             Provider::Vfs => Ok(()),
         };
         self.locked.lock().claims.close();
-        if let Err(error) = mapped {
-            self.lose_leases(if error == ENXIO {
-                Why::Reflinked
-            } else {
-                Why::NotPlain
-            });
+        if let Err(why) = mapped {
+            self.lose_leases(why);
         }
         true
     }
@@ -66,7 +62,7 @@ impl Device {
     }
 
     /// Asks a filesystem that has layouts; it answers an extent at a time.
-    fn ask_layout(&self, blocks: Range) -> Result {
+    fn ask_layout(&self, blocks: Range) -> Result<(), Why> {
         let ahead = blocks.start + self.geometry.block_of(AHEAD);
         let goal = self.on_device(Range::new(blocks.start, ahead.max(blocks.end)));
         let goal = goal.map_or(blocks.end, |goal| goal.end);
@@ -78,7 +74,7 @@ impl Device {
             let known = self.map.lookup(block, &kernel::sync::rcu::read_lock());
             block = match known {
                 Found::Extent(extent) => extent.end(),
-                Found::Absent { .. } => self.ask_layout_at(block)?,
+                Found::Absent { .. } => self.ask_layout_at(block).map_err(Why::of)?,
             };
         }
         Ok(())
@@ -157,10 +153,10 @@ impl Device {
     ///
     /// A number proves that the block is written. No number proves nothing by itself; with `SEEK_DATA`, which
     /// is exact while nobody but us writes, it proves a hole.
-    fn ask_bmap(&self, blocks: Range) -> Result {
+    fn ask_bmap(&self, blocks: Range) -> Result<(), Why> {
         // The file may have become one whose blocks are not its contents; that needs no open for writing.
-        if self.backing.direct_io()?.memory == 0 {
-            return Err(EINVAL);
+        if self.backing.direct_io().map_err(Why::of)?.memory == 0 {
+            return Err(Why::NotPlain);
         }
         let window = self.geometry.block_of(AHEAD).max(1);
         let first = blocks.start - blocks.start % window;
@@ -175,7 +171,9 @@ impl Device {
                 block = extent.end();
                 continue;
             }
-            let run = self.bmap_run(Range::new(block, window.end))?;
+            let run = self
+                .bmap_run(Range::new(block, window.end))
+                .map_err(Why::of)?;
             if let Some(extent) = &run {
                 self.insert(extent);
             }

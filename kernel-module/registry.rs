@@ -2,7 +2,7 @@
 
 //! Which devices there are, and how they come and go.
 
-use core::ptr;
+use core::{ptr, sync::atomic::Ordering};
 
 use kernel::{
     bindings,
@@ -18,9 +18,17 @@ use crate::{
     geometry::SECTOR_SHIFT,
 };
 
+/// What a number stands for.
+enum Slot {
+    Free,
+    /// Coming or going. The lock is not held meanwhile: both wait for the filesystem.
+    Taken,
+    Device(Arc<Device>),
+}
+
 global_lock! {
     // SAFETY: Initialised when the module is, before it is used.
-    unsafe(uninit) static DEVICES: Mutex<KVec<Option<Arc<Device>>>> = KVec::new();
+    unsafe(uninit) static DEVICES: Mutex<KVec<Slot>> = KVec::new();
 }
 
 /// Before all else.
@@ -44,32 +52,56 @@ pub(crate) fn attach(
     if options.offset % u64::from(options.block_size) != 0 || options.offset > i64::MAX as u64 {
         return Err(EINVAL);
     }
+    let index = take_number()?;
+    let device = match attach_as(index, options, backing, bdev) {
+        Ok(device) => device,
+        Err(error) => {
+            put(index, Slot::Free);
+            return Err(error);
+        }
+    };
+    // A module with devices cannot be unloaded.
+    // SAFETY: The module runs, so it may be had once more.
+    unsafe { bindings::__module_get(module.as_ptr()) };
+    put(index, Slot::Device(device));
+    Ok(index)
+}
+
+/// The first free number, now taken.
+fn take_number() -> Result<u32> {
     let mut devices = DEVICES.lock();
-    let index = devices
-        .iter()
-        .position(Option::is_none)
-        .unwrap_or(devices.len());
-    if index == devices.len() {
-        devices.push(None, GFP_KERNEL)?;
+    let free = devices.iter().position(|slot| matches!(slot, Slot::Free));
+    let index = free.unwrap_or(devices.len());
+    match devices.get_mut(index) {
+        Some(slot) => *slot = Slot::Taken,
+        None => devices.push(Slot::Taken, GFP_KERNEL)?,
     }
-    let number = u32::try_from(index)?;
-    let device = Device::new(number, options, backing, bdev)?;
+    Ok(u32::try_from(index)?)
+}
+
+fn put(index: u32, slot: Slot) {
+    if let Some(place) = DEVICES.lock().get_mut(index as usize) {
+        *place = slot;
+    }
+}
+
+fn attach_as(
+    index: u32,
+    options: Options,
+    backing: Backing,
+    bdev: *mut bindings::block_device,
+) -> Result<Arc<Device>> {
+    let device = Device::new(index, options, backing, bdev)?;
     if device.capacity() == 0 {
         return Err(ENOSPC);
     }
     device.take_leases();
     if let Err(error) = disk::add(&device) {
-        device
-            .dying
-            .store(true, core::sync::atomic::Ordering::Release);
+        device.dying.store(true, Ordering::Release);
         device.end_policy();
         return Err(error);
     }
-    // A module with devices cannot be unloaded.
-    // SAFETY: The module runs, so it may be had once more.
-    unsafe { bindings::__module_get(module.as_ptr()) };
-    devices[index] = Some(device);
-    Ok(number)
+    Ok(device)
 }
 
 /// The one disk that blocks of the file can be mapped to; null if there is none.
@@ -110,10 +142,17 @@ fn block_size(
 
 /// Detaches a device that nobody has open.
 pub(crate) fn detach(index: u32, module: &'static ThisModule) -> Result {
-    let mut devices = DEVICES.lock();
-    let place = devices.get_mut(index as usize).ok_or(ENXIO)?;
-    let device = place.clone().ok_or(ENXIO)?;
-    disk::close_door(&device)?;
+    let device = {
+        let mut devices = DEVICES.lock();
+        let slot = devices.get_mut(index as usize).ok_or(ENXIO)?;
+        let Slot::Device(device) = slot else {
+            return Err(ENXIO);
+        };
+        disk::close_door(device)?;
+        let device = device.clone();
+        *slot = Slot::Taken;
+        device
+    };
     disk::remove(&device);
     // What was written reaches the disk, though nobody may have asked for that.
     let flushed = device.flush();
@@ -121,8 +160,8 @@ pub(crate) fn detach(index: u32, module: &'static ThisModule) -> Result {
     device.end_policy();
     device.workers.flush();
     disk::put(&device);
-    *place = None;
     drop(device);
+    put(index, Slot::Free);
     // SAFETY: It was got when the device was attached.
     unsafe { bindings::module_put(module.as_ptr()) };
     if flushed.is_err() {
@@ -131,14 +170,15 @@ pub(crate) fn detach(index: u32, module: &'static ThisModule) -> Result {
     Ok(())
 }
 
-/// Does something with a device.
-pub(crate) fn with<T>(index: u32, what: impl FnOnce(&Device) -> Result<T>) -> Result<T> {
-    let devices = DEVICES.lock();
-    let device = devices
-        .get(index as usize)
-        .and_then(Option::as_ref)
-        .ok_or(ENXIO)?;
-    let device = device.clone();
-    drop(devices);
-    what(&device)
+/// Does something short with a device, which stays attached meanwhile.
+pub(crate) fn with<T>(index: u32, what: impl FnOnce(&Arc<Device>) -> T) -> Result<T> {
+    match DEVICES.lock().get(index as usize) {
+        Some(Slot::Device(device)) => Ok(what(device)),
+        _ => Err(ENXIO),
+    }
+}
+
+/// A device, which may be detached meanwhile.
+pub(crate) fn get(index: u32) -> Result<Arc<Device>> {
+    with(index, Arc::clone)
 }

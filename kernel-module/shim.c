@@ -18,7 +18,8 @@
 #include "shim.h"
 
 /* Flags that are macros with casts, which bindgen leaves out. */
-const u32 rloop_feat_base = BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA | BLK_FEAT_NOWAIT | BLK_FEAT_IO_STAT;
+const u32 rloop_feat_base = BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA | BLK_FEAT_IO_STAT;
+const u32 rloop_feat_nowait = BLK_FEAT_NOWAIT;
 const u32 rloop_feat_io_stat = BLK_FEAT_IO_STAT;
 const u32 rloop_feat_not_ours = BLK_FEAT_ZONED | BLK_FEAT_ATOMIC_WRITES | BLK_FEAT_POLL | BLK_FEAT_DAX;
 const u32 rloop_feat_zoned = BLK_FEAT_ZONED;
@@ -65,12 +66,12 @@ int rloop_epoch_init(struct srcu_struct *epoch)
 
 void *rloop_epoch_enter(struct srcu_struct *epoch)
 {
-	return (__force void *)srcu_down_read_fast(epoch);
+	return (void *)(unsigned long)srcu_down_read_fast(epoch);
 }
 
 void rloop_epoch_leave(struct srcu_struct *epoch, void *reader)
 {
-	srcu_up_read_fast(epoch, (__force struct srcu_ctr __percpu *)reader);
+	srcu_up_read_fast(epoch, (struct srcu_ctr __percpu *)(unsigned long)reader);
 }
 
 /* Frees memory whose first two words are free for use, once RCU readers are out of it. */
@@ -89,6 +90,8 @@ void rloop_free_after_readers(struct rloop_link *memory)
 void rloop_work_init(struct work_struct *work, work_func_t function);
 void rloop_delayed_work_init(struct delayed_work *work, work_func_t function);
 unsigned int rloop_reclaim_enter(void);
+unsigned int rloop_reserves_enter(void);
+void rloop_reserves_leave(unsigned int flags);
 void rloop_reclaim_leave(unsigned int noio, unsigned int flags);
 unsigned int rloop_throttle_enter(void);
 
@@ -105,6 +108,17 @@ void rloop_delayed_work_init(struct delayed_work *work, work_func_t function)
 unsigned int rloop_reclaim_enter(void)
 {
 	return memalloc_noio_save();
+}
+
+/* Memory that is kept for those who free memory. */
+unsigned int rloop_reserves_enter(void)
+{
+	return memalloc_noreclaim_save();
+}
+
+void rloop_reserves_leave(unsigned int flags)
+{
+	memalloc_noreclaim_restore(flags);
 }
 
 unsigned int rloop_throttle_enter(void)
@@ -125,6 +139,8 @@ void rloop_reclaim_leave(unsigned int noio, unsigned int flags)
 bool rloop_try_start_write(struct super_block *sb);
 void rloop_start_write(struct super_block *sb);
 void rloop_end_write(struct super_block *sb);
+void rloop_start_change(struct super_block *sb);
+void rloop_end_change(struct super_block *sb);
 void rloop_kiocb_start_write(struct kiocb *iocb);
 void rloop_kiocb_end_write(struct kiocb *iocb);
 int rloop_may(struct file *file, int mask);
@@ -149,6 +165,17 @@ void rloop_end_write(struct super_block *sb)
 {
 	__sb_writers_acquired(sb, SB_FREEZE_WRITE);
 	sb_end_write(sb);
+}
+
+/* A level further in: not refused while somebody who holds the level above is waited for. */
+void rloop_start_change(struct super_block *sb)
+{
+	sb_start_pagefault(sb);
+}
+
+void rloop_end_change(struct super_block *sb)
+{
+	sb_end_pagefault(sb);
 }
 
 void rloop_kiocb_start_write(struct kiocb *iocb)
@@ -177,27 +204,15 @@ bool rloop_is_read_only(struct super_block *sb)
 }
 
 /* The page cache of the backing file. */
-gfp_t rloop_restrict_cache(struct address_space *mapping);
-void rloop_restore_cache(struct address_space *mapping, gfp_t mask);
 void rloop_wait_for_direct_io(struct inode *inode);
 u64 rloop_inode_size(struct inode *inode);
 
-gfp_t rloop_restrict_cache(struct address_space *mapping)
-{
-	gfp_t before = mapping_gfp_mask(mapping);
-
-	mapping_set_gfp_mask(mapping, before & ~(__GFP_IO | __GFP_FS));
-	return before;
-}
-
-void rloop_restore_cache(struct address_space *mapping, gfp_t mask)
-{
-	mapping_set_gfp_mask(mapping, mask);
-}
-
+/* Under the lock, or readers could keep coming. */
 void rloop_wait_for_direct_io(struct inode *inode)
 {
+	inode_lock(inode);
 	inode_dio_wait(inode);
+	inode_unlock(inode);
 }
 
 u64 rloop_inode_size(struct inode *inode)

@@ -41,6 +41,7 @@ type WorkFunction = unsafe extern "C" fn(*mut Work);
 
 extern "C" {
     static rloop_feat_base: u32;
+    static rloop_feat_nowait: u32;
     static rloop_feat_io_stat: u32;
     static rloop_feat_not_ours: u32;
     static rloop_feat_zoned: u32;
@@ -66,20 +67,22 @@ extern "C" {
     pub(crate) fn rloop_work_init(work: *mut Work, function: WorkFunction);
     pub(crate) fn rloop_delayed_work_init(work: *mut bindings::delayed_work, f: WorkFunction);
     pub(crate) fn rloop_reclaim_enter() -> c_uint;
+    pub(crate) fn rloop_reserves_enter() -> c_uint;
+    pub(crate) fn rloop_reserves_leave(flags: c_uint);
     pub(crate) fn rloop_throttle_enter() -> c_uint;
     pub(crate) fn rloop_reclaim_leave(noio: c_uint, flags: c_uint);
 
     pub(crate) fn rloop_try_start_write(sb: *mut bindings::super_block) -> bool;
     pub(crate) fn rloop_start_write(sb: *mut bindings::super_block);
     pub(crate) fn rloop_end_write(sb: *mut bindings::super_block);
+    pub(crate) fn rloop_start_change(sb: *mut bindings::super_block);
+    pub(crate) fn rloop_end_change(sb: *mut bindings::super_block);
     pub(crate) fn rloop_kiocb_start_write(iocb: *mut bindings::kiocb);
     pub(crate) fn rloop_kiocb_end_write(iocb: *mut bindings::kiocb);
     pub(crate) fn rloop_may(file: *mut bindings::file, mask: c_int) -> c_int;
     pub(crate) fn rloop_touch(file: *mut bindings::file);
     pub(crate) fn rloop_is_read_only(sb: *mut bindings::super_block) -> bool;
 
-    pub(crate) fn rloop_restrict_cache(mapping: *mut bindings::address_space) -> c_uint;
-    pub(crate) fn rloop_restore_cache(mapping: *mut bindings::address_space, mask: c_uint);
     pub(crate) fn rloop_wait_for_direct_io(inode: *mut bindings::inode);
     pub(crate) fn rloop_inode_size(inode: *mut bindings::inode) -> u64;
 
@@ -136,8 +139,10 @@ macro_rules! constants {
 }
 
 constants! {
-    /// What every device can: a write cache that is flushed, FUA, NOWAIT, statistics.
+    /// What every device can: a write cache that is flushed, FUA, statistics.
     feat_base: u32 = rloop_feat_base;
+    /// Says at once what it would have to wait for.
+    feat_nowait: u32 = rloop_feat_nowait;
     /// Statistics are on.
     feat_io_stat: u32 = rloop_feat_io_stat;
     /// What a disk below may be able to, and we are not.

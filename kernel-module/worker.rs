@@ -14,7 +14,7 @@
 use core::{
     mem::offset_of,
     ptr,
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
 };
 
 use kernel::{bindings, prelude::*, types::Opaque};
@@ -41,6 +41,8 @@ struct Waiting {
     /// Clones that have to sleep before they complete.
     finish: BioList,
     parked: Parked,
+    /// Which io workers are queued, or have not yet seen that nothing waits.
+    awake: [bool; IO_WORKERS],
 }
 
 /// A device's workers.
@@ -49,8 +51,6 @@ pub(crate) struct Workers {
     #[pin]
     waiting: Lock<Waiting>,
     io: [IoWork; IO_WORKERS],
-    /// Whose turn it is.
-    turn: AtomicUsize,
     finish: Opaque<bindings::work_struct>,
     pub(crate) recall: Opaque<bindings::work_struct>,
     pub(crate) retry: Opaque<bindings::delayed_work>,
@@ -58,6 +58,8 @@ pub(crate) struct Workers {
     pub(crate) pauses: AtomicU32,
     commit: Opaque<bindings::delayed_work>,
     queue: AtomicPtr<bindings::workqueue_struct>,
+    /// For commits, which io workers may wait for; only where there are any.
+    commit_queue: AtomicPtr<bindings::workqueue_struct>,
 }
 
 struct IoWork {
@@ -66,25 +68,30 @@ struct IoWork {
 }
 
 impl Workers {
-    pub(crate) fn new(index: u32) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(index: u32, fills: bool) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             waiting <- Lock::new(Waiting {
                 bios: BioList::new(),
                 requests: RequestList::new(),
                 finish: BioList::new(),
                 parked: Parked::new(),
+                awake: [false; IO_WORKERS],
             }),
             io: core::array::from_fn(|_| IoWork {
                 work: Opaque::uninit(),
                 device: AtomicPtr::new(ptr::null_mut()),
             }),
-            turn: AtomicUsize::new(0),
             finish: Opaque::uninit(),
             recall: Opaque::uninit(),
             retry: Opaque::uninit(),
             pauses: AtomicU32::new(0),
             commit: Opaque::uninit(),
             queue: AtomicPtr::new(new_queue(c"rloop%u", index)?),
+            commit_queue: AtomicPtr::new(if fills {
+                new_queue(c"rloop%u_commit", index)?
+            } else {
+                ptr::null_mut()
+            }),
         })
     }
 
@@ -104,13 +111,20 @@ impl Workers {
         }
     }
 
-    /// Queues one of the io workers.
-    fn wake(&self) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % IO_WORKERS;
+    /// Lets an io worker see that something waits. Under the lock, so that whoever ends what waits does not
+    /// let the device go before this is over.
+    ///
+    /// One that is busy would see it only when it is done with what it does; so one that sleeps is queued. If
+    /// none sleeps, all are going to look.
+    fn wake(&self, waiting: &mut Waiting) {
+        let Some(asleep) = waiting.awake.iter().position(|awake| !awake) else {
+            return;
+        };
+        waiting.awake[asleep] = true;
         // SAFETY: The work is initialised, and the queue is there as long as the device.
         unsafe {
             let queue = self.queue.load(Ordering::Relaxed);
-            bindings::queue_work_on(ANY_CPU, queue, self.io[turn].work.get());
+            bindings::queue_work_on(ANY_CPU, queue, self.io[asleep].work.get());
         }
     }
 
@@ -130,9 +144,9 @@ impl Workers {
     pub(crate) fn flush(&self) {
         // SAFETY: The works are initialised, and the queue is there.
         unsafe {
-            bindings::cancel_delayed_work_sync(self.commit.get());
             bindings::flush_work(self.finish.get());
             bindings::__flush_workqueue(self.queue.load(Ordering::Relaxed));
+            bindings::cancel_delayed_work_sync(self.commit.get());
         }
     }
 
@@ -140,7 +154,7 @@ impl Workers {
     pub(crate) fn commit_in(&self, ms: u32) {
         // SAFETY: The work is initialised, and the queue is there as long as the device.
         unsafe {
-            let queue = self.queue.load(Ordering::Relaxed);
+            let queue = self.commit_queue.load(Ordering::Relaxed);
             if ms == 0 {
                 bindings::mod_delayed_work_on(ANY_CPU, queue, self.commit.get(), 0);
             } else {
@@ -159,9 +173,8 @@ impl Workers {
     pub(crate) fn unpark(&self) {
         let mut waiting = self.waiting.lock();
         let waiting = &mut *waiting;
-        let any = waiting.bios.append(&mut waiting.parked.bios);
-        if any {
-            self.wake();
+        if waiting.bios.append(&mut waiting.parked.bios) {
+            self.wake(waiting);
         }
     }
 
@@ -180,7 +193,13 @@ impl Workers {
 impl PinnedDrop for Workers {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: Nothing is queued any more: the device is gone.
-        unsafe { bindings::destroy_workqueue(self.queue.load(Ordering::Relaxed)) };
+        unsafe {
+            bindings::destroy_workqueue(self.queue.load(Ordering::Relaxed));
+            let commits = self.commit_queue.load(Ordering::Relaxed);
+            if !commits.is_null() {
+                bindings::destroy_workqueue(commits);
+            }
+        }
     }
 }
 
@@ -192,8 +211,9 @@ impl Device {
             return;
         }
         trace::fallback(self, self.part(&bio), reason);
-        self.workers.waiting.lock().bios.push(bio.as_raw());
-        self.workers.wake();
+        let mut waiting = self.workers.waiting.lock();
+        waiting.bios.push(bio.as_raw());
+        self.workers.wake(&mut waiting);
     }
 
     /// Gives a request to a worker, from any context.
@@ -201,19 +221,22 @@ impl Device {
     /// # Safety
     /// `request` has no holder, and is given away.
     pub(crate) unsafe fn retry(&self, request: *mut Request) {
+        let mut waiting = self.workers.waiting.lock();
         // SAFETY: As the caller says.
-        unsafe { self.workers.waiting.lock().requests.push(request) };
-        self.workers.wake();
+        unsafe { waiting.requests.push(request) };
+        self.workers.wake(&mut waiting);
     }
 
     /// Gives a clone that has ended to the finisher, from any context.
     pub(crate) fn finish(&self, clone: *mut bindings::bio) {
-        self.workers.waiting.lock().finish.push(clone);
+        // Queued under the lock, for the reason that `wake` has.
+        let mut waiting = self.workers.waiting.lock();
+        waiting.finish.push(clone);
         // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
         unsafe { bindings::queue_work_on(ANY_CPU, FINISH.get(), self.workers.finish.get()) };
     }
 
-    fn do_waiting(&self) {
+    fn do_waiting(&self, worker: usize) {
         loop {
             let mut waiting = self.workers.waiting.lock();
             if let Some(request) = waiting.requests.pop() {
@@ -225,6 +248,7 @@ impl Device {
                 // SAFETY: The list gave it to us.
                 self.process(unsafe { Bio::from_raw(bio) });
             } else {
+                waiting.awake[worker] = false;
                 return;
             }
         }
@@ -345,11 +369,12 @@ pub(crate) unsafe fn device_of<'a>(work: *mut bindings::work_struct, offset: usi
 
 unsafe extern "C" fn io_work(work: *mut bindings::work_struct) {
     // SAFETY: The work is in an `IoWork`, which knows its device since it was started.
-    let device = unsafe {
+    let (device, worker) = unsafe {
         let io = work.byte_sub(offset_of!(IoWork, work)).cast::<IoWork>();
-        &*(*io).device.load(Ordering::Relaxed)
+        let device = &*(*io).device.load(Ordering::Relaxed);
+        (device, io.offset_from(device.workers.io.as_ptr()) as usize)
     };
-    in_reclaim(|| device.do_waiting());
+    in_reclaim(|| device.do_waiting(worker));
 }
 
 unsafe extern "C" fn commit_work(work: *mut bindings::work_struct) {
@@ -362,5 +387,12 @@ unsafe extern "C" fn commit_work(work: *mut bindings::work_struct) {
 unsafe extern "C" fn finish_work(work: *mut bindings::work_struct) {
     // SAFETY: It is this work of a device's workers.
     let device = unsafe { device_of(work, offset_of!(Workers, finish)) };
-    in_reclaim(|| device.do_finish());
+    in_reclaim(|| {
+        // What was written cannot end before it is published, and that may free memory.
+        // SAFETY: It changes flags of the current task, and is undone here.
+        let flags = unsafe { shim::rloop_reserves_enter() };
+        device.do_finish();
+        // SAFETY: As above.
+        unsafe { shim::rloop_reserves_leave(flags) };
+    });
 }

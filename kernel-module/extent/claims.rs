@@ -96,6 +96,11 @@ impl Claims {
         self.window.open = false;
     }
 
+    /// Whether somebody has claimed a part of a range.
+    pub(crate) fn is_claimed(&self, range: Range) -> bool {
+        self.uncounted > 0 || self.held.iter().any(|claim| claim.overlaps(range))
+    }
+
     /// The first part of `range` that may be inserted now, from `range.start` on or later.
     pub(crate) fn allowed(&self, range: Range) -> Option<Range> {
         if !self.window.open || self.window.closed_early || self.uncounted > 0 {

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod cgroup;
 pub mod control;
 pub mod extents;
+pub mod gaps;
 pub mod list;
 pub mod mounts;
 

@@ -84,6 +84,8 @@ pub struct DeviceFrame {
     pub bypass_ratio: Option<f64>,
     /// Fills, conversions and punches in the interval.
     pub holes: HolesSample,
+    /// The filesystem tells of no punches: they are the device's discards.
+    pub punches_derived: bool,
     /// Commits in the interval.
     pub commits: CommitsFrame,
     /// Pages of the backing file in memory.
@@ -149,11 +151,15 @@ pub struct Latency {
     pub buckets: Vec<(u64, u64)>,
 }
 
-/// Commits of the backing filesystem in one interval.
+/// Commits of the backing filesystem that the device's flushes waited for in one interval.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CommitsFrame {
-    /// Their durations.
+    /// How many.
+    pub count: u64,
+    /// Their durations, as far as their ends were seen.
     pub duration: Latency,
+    /// The filesystem tells no end: it is that of the flush request.
+    pub derived: bool,
 }
 
 /// An extent that was touched in the interval.

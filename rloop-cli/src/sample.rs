@@ -91,7 +91,7 @@ pub struct DeviceSample {
     pub bypass: BypassSample,
     /// Fills, conversions and punches.
     pub holes: HolesSample,
-    /// Journal commits or log forces of the backing filesystem.
+    /// Commits of the backing filesystem that the device's flushes waited for.
     pub commits: CommitsSample,
     /// Pages of the backing file in memory.
     pub backing_cached_pages: Option<u64>,
@@ -231,12 +231,12 @@ pub struct HolesSample {
     pub punched_bytes: u64,
 }
 
-/// Commits of the backing filesystem.
+/// Commits of the backing filesystem that the device's flushes waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitsSample {
-    /// Commits that ended.
+    /// How many, counted where they are made. There may be fewer durations: ends can be lost.
     pub count: u64,
-    /// Sum of their durations, nanoseconds.
+    /// Sum of the durations, nanoseconds.
     pub total_ns: u64,
     /// The longest, nanoseconds.
     pub max_ns: u64,

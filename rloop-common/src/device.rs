@@ -91,6 +91,8 @@ pub struct DeviceBlock {
     pub merges: u64,
     /// Requests that touched more extents than are attributed, or none that is known.
     pub unattributed: u64,
+    /// Commits of the filesystem below that a flush of the device waited for.
+    pub commits: u64,
     /// Start to completion, [`Fine`](crate::bucket::Fine) buckets.
     pub total: [[u32; FINE_BUCKETS]; OPS],
     /// Start to issue, [`Coarse`](crate::bucket::Coarse) buckets.
@@ -101,7 +103,7 @@ pub struct DeviceBlock {
 
 const _: () = assert!(size_of::<OpCounters>() == 64);
 const _: () =
-    assert!(size_of::<DeviceBlock>() == 5 * 64 + 40 + 32 + 48 + 16 + 4 * 5 * (2048 + 288));
+    assert!(size_of::<DeviceBlock>() == 5 * 64 + 40 + 32 + 48 + 24 + 4 * 5 * (2048 + 288));
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted above); any bit pattern is valid.
 #[cfg(feature = "user")]

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EventKind {
-    /// A journal commit or a log force of a backing filesystem ended.
+    /// A commit of the backing filesystem that the device's flush waited for ended.
     Commit = 0,
     /// A request of a watched device completed with an error.
     Error = 1,
@@ -16,14 +16,13 @@ pub enum EventKind {
 pub struct Event {
     /// [`EventKind`] number.
     pub kind: u32,
-    /// Slot of the watched device; for [`EventKind::Commit`] the filesystem's device number in the
-    /// kernel's own form (`major << 20 | minor`).
+    /// Slot of the watched device.
     pub device: u32,
     /// When, monotonic nanoseconds.
     pub time_ns: u64,
     /// Commit: how long it took. Else 0.
     pub duration_ns: u64,
-    /// Error: byte offset of the request. Commit: the transaction's number. Else 0.
+    /// Error: byte offset of the request. Else 0.
     pub detail: u64,
 }
 

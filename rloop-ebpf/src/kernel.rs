@@ -87,8 +87,16 @@ offsets! {
     MAPPING_HOST,
     /// `iov_iter.count`
     ITER_COUNT,
+    /// `task_struct.mm`
+    TASK_MM,
     /// `journal_s.j_fs_dev`
     JOURNAL_DEV,
+    /// `transaction_s.t_tid`
+    TRANSACTION_TID,
+    /// `ext4_inode_info.vfs_inode`
+    EXT4_VNODE,
+    /// `ext4_inode_info.i_sync_tid`
+    EXT4_SYNC_TID,
     /// `ext4_allocation_request.inode`
     AR_INODE,
     /// `ext4_allocation_request.len`
@@ -99,8 +107,30 @@ offsets! {
     MAP_LEN,
     /// `xfs_inode.i_vnode`
     XFS_VNODE,
+    /// `xfs_mount.m_super`
+    XFS_SUPER,
+    /// `xfs_bmbt_irec.br_startblock`
+    IREC_START,
     /// `xfs_bmbt_irec.br_blockcount`
     IREC_COUNT,
+    /// `btrfs_inode.vfs_inode`
+    BTRFS_VNODE,
+    /// `btrfs_inode.logged_trans`
+    BTRFS_LOGGED,
+    /// `btrfs_inode.last_log_commit`
+    BTRFS_LOG_COMMIT,
+    /// `extent_io_tree.owner`
+    TREE_OWNER,
+    /// The enumerator `IO_TREE_ROOT_DIRTY_LOG_PAGES`.
+    LOG_PAGES,
+    /// `btrfs_ordered_extent.num_bytes`
+    ORDERED_BYTES,
+    /// `btrfs_ordered_extent.flags`
+    ORDERED_FLAGS,
+    /// The bit `BTRFS_ORDERED_REGULAR`.
+    ORDERED_REGULAR,
+    /// The bit `BTRFS_ORDERED_PREALLOC`.
+    ORDERED_PREALLOC,
 }
 
 /// Major number of the loop driver.
@@ -161,6 +191,12 @@ pub fn watched(number: u32) -> Option<u32> {
         0 => None,
         slot => Some(slot - 1),
     }
+}
+
+/// The inode that is a part of an `xfs_inode`.
+#[inline(always)]
+pub fn xfs_inode(inode: *const u8) -> *const u8 {
+    inode.wrapping_add(XFS_VNODE.load() as usize)
 }
 
 /// The device slot that a backing file belongs to.

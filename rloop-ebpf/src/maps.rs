@@ -51,9 +51,21 @@ pub static DISKS: HashMap<u32, u32, 256> = HashMap::new();
 /// Filesystems that hold a watched file, by device number.
 #[btf_map]
 pub static FILESYSTEMS: HashMap<u32, u32, 256> = HashMap::new();
-/// Commits under way: the journal's address and when it started.
+/// Journal commits under way: the journal's address and when it started.
 #[btf_map]
 pub static COMMITS: LruHashMap<u64, u64, 256> = LruHashMap::new();
+/// Journal commits that ended, by filesystem and transaction.
+#[btf_map]
+pub static COMMITTED: LruHashMap<u64, crate::commit::Commit, 1024> = LruHashMap::new();
+/// By device slot: its flush that the filesystem works on.
+#[btf_map]
+pub static FLUSHES: Array<crate::commit::Flush, DEVICES_MAX> = Array::new();
+/// By thread: the device slot whose flush it served last.
+#[btf_map]
+pub static SERVED: LruHashMap<u64, u32, 1024> = LruHashMap::new();
+/// By thread: the xfs inode it punches, while it has not told which blocks.
+#[btf_map]
+pub static PUNCHES: LruHashMap<u64, u64, 1024> = LruHashMap::new();
 /// Who submitted to the watched devices.
 #[btf_map]
 pub static SUBMITTERS: LruHashMap<Who, Work, 4096> = LruHashMap::new();

@@ -18,7 +18,7 @@ use rloop_common::{
 };
 
 use crate::{
-    below, debug, extents,
+    below, commit, debug, extents,
     kernel::{
         BIO_SIZE, REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS,
         RQ_SECTOR, RQ_START, RQ_TAG, RQF_FLUSH_SEQ, disk_number, load, watched,
@@ -28,6 +28,8 @@ use crate::{
 };
 
 const OP_MASK: u32 = 0xff;
+/// `REQ_OP_FLUSH`: the flush machinery's own request.
+const REQ_OP_FLUSH: u32 = 2;
 const SECTOR_BYTES: u64 = 512;
 
 /// What the block layer calls the operations (`enum req_op`).
@@ -199,8 +201,14 @@ pub fn rq_complete(ctx: BtfTracePointContext) -> i32 {
         };
         // Parts of a flush sequence complete under its flag; the request itself completes without.
         let flags: u32 = load(request, &RQ_RQ_FLAGS);
+        if flags & RQF_FLUSH_SEQ.load() != 0 {
+            if load::<u32>(request, &RQ_CMD_FLAGS) & OP_MASK == REQ_OP_FLUSH {
+                commit::flushed(device);
+            }
+            return 0;
+        }
         let left: u32 = load(request, &RQ_DATA_LEN);
-        if flags & RQF_FLUSH_SEQ.load() != 0 || ctx.arg::<u32>(2) < left {
+        if ctx.arg::<u32>(2) < left {
             return 0;
         }
         completed(device, request, ctx.arg::<u8>(1));

@@ -26,6 +26,13 @@ pub fn whole_disk(dev: DeviceNumber) -> io::Result<DeviceNumber> {
     DeviceNumber::parse(&text).ok_or_else(|| io::Error::other(format!("not a device: {text:?}")))
 }
 
+/// The name of a disk or partition, as sysfs has it.
+pub fn name(dev: DeviceNumber) -> io::Result<String> {
+    let folder = sysfs(dev)?;
+    let name = folder.file_name().unwrap_or_default();
+    Ok(name.to_string_lossy().into_owned())
+}
+
 /// How many of `devices` lie below a filesystem on `dev`, one under the other.
 pub fn nesting(dev: Option<DeviceNumber>, devices: &[LoopDevice]) -> u32 {
     depth(dev, devices, MAX_NESTING)

@@ -96,12 +96,8 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
         bypass,
         bypass_ratio: ratio,
         holes: holes(&old.holes, &new.holes),
-        commits: CommitsFrame {
-            duration: latency::<6, FINE_BUCKETS>(
-                &delta(&old.commits.durations, &new.commits.durations),
-                new.commits.max_ns,
-            ),
-        },
+        punches_derived: new.backing.fs == "btrfs",
+        commits: commits(old, new),
         backing_cached_pages: new.backing_cached_pages,
         device_cached_pages: new.device_cached_pages,
         extents: new.extents.clone(),
@@ -189,6 +185,16 @@ fn holes(old: &HolesSample, new: &HolesSample) -> HolesSample {
         conversion_bytes: new.conversion_bytes.saturating_sub(old.conversion_bytes),
         punches: new.punches.saturating_sub(old.punches),
         punched_bytes: new.punched_bytes.saturating_sub(old.punched_bytes),
+    }
+}
+
+fn commits(old: &DeviceSample, new: &DeviceSample) -> CommitsFrame {
+    let (old, fs, new) = (&old.commits, &new.backing.fs, &new.commits);
+    CommitsFrame {
+        count: new.count.saturating_sub(old.count),
+        duration: latency::<6, FINE_BUCKETS>(&delta(&old.durations, &new.durations), new.max_ns),
+        // Only ext4's journal tells when a commit ends.
+        derived: matches!(fs.as_str(), "xfs" | "btrfs"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is wrong with a device, why it matters, and the command that mends it.
 
+use rloop_common::Op;
+
 use super::{DeviceFrame, Finding, Mode, Severity};
 use crate::sample::State;
 
@@ -9,16 +11,21 @@ const DOUBLE_PAGES: u64 = 4096;
 const EXTENTS_PER_GIB: u64 = 1000;
 /// Requests of an interval from which on its split says something.
 const SPLIT_MIN: u64 = 100;
+/// Commits of an interval from which on they say something.
+const COMMITS_MIN: u64 = 20;
+/// Writes for each commit from which on a commit is shared by enough of them.
+const WRITES_PER_COMMIT: u64 = 4;
 
 /// All findings about a device in an interval, the worst first.
 pub(super) fn find(device: &DeviceFrame, interval_ns: u64) -> Vec<Finding> {
-    const CHECKS: [fn(&DeviceFrame) -> Option<Finding>; 8] = [
+    const CHECKS: [fn(&DeviceFrame) -> Option<Finding>; 9] = [
         errors,
         deleted,
         nearly_full,
         not_direct,
         misaligned,
         double_cached,
+        committed_singly,
         fragmented,
         nested,
     ];
@@ -183,6 +190,30 @@ fn saturated(device: &DeviceFrame, interval_ns: u64) -> Option<Finding> {
         what,
         "spread the load over several images, each with a device of its own".to_owned(),
     )
+}
+
+/// Writes that wait longer for their commit than for themselves.
+fn committed_singly(device: &DeviceFrame) -> Option<Finding> {
+    let (commits, writes) = (&device.commits, &device.ops[Op::Write.index()]);
+    let waits = commits.duration.mean_ns? > writes.total.mean_ns?;
+    if commits.count < COMMITS_MIN || writes.ops >= WRITES_PER_COMMIT * commits.count || !waits {
+        return None;
+    }
+    let what = format!(
+        "{} commits for {} writes: nearly each waits for the filesystem below to commit, {} us on average",
+        commits.count,
+        writes.ops,
+        commits.duration.mean_ns? / 1000
+    );
+    let holes = &device.holes;
+    // Where only time stamps change, a filesystem below has little or nothing to commit. Allocated and
+    // unwritten is not enough: that a block is written now is committed as well. btrfs always commits.
+    let remedy = if holes.fills + holes.conversions > 0 && device.backing.fs != "btrfs" {
+        format!("cp --sparse=never {} NEW", device.backing.path)
+    } else {
+        "let the writer sync for several writes at once; a filesystem on the device: mount -o remount,commit=60".to_owned()
+    };
+    finding("commit-per-write", Severity::Warning, what, remedy)
 }
 
 fn fragmented(device: &DeviceFrame) -> Option<Finding> {

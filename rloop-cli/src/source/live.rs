@@ -215,13 +215,9 @@ impl Live {
             if event.kind != EventKind::Commit as u32 {
                 continue;
             }
-            for watched in &mut self.watched {
-                if watched
-                    .file()
-                    .is_some_and(|file| file.device == u64::from(event.device))
-                {
-                    watched.committed(event.duration_ns);
-                }
+            let watched = self.watched.iter_mut();
+            for watched in watched.filter(|watched| watched.slot == event.device) {
+                watched.committed(event.duration_ns);
             }
         }
     }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 pub mod live;
 pub mod numbered;
 pub mod running;
+pub mod statistics;
 
 use rloop::device::LoopDevice;
 use rloop::device::control::{AttachOptions, Attached, attach};

@@ -144,3 +144,29 @@ fn what_is_cached_twice_goes_by_direct_io_and_then_out_of_the_cache() {
     device.facts.claims_direct = true;
     assert!(find(&device)[0].remedy.starts_with("dd if="));
 }
+
+#[test]
+fn writes_that_each_wait_for_a_commit_are_found() {
+    let mut device = DeviceFrame::default();
+    device.backing.fs = "xfs".into();
+    device.commits.count = 50;
+    device.commits.duration.mean_ns = Some(900_000);
+    device.ops[Op::Write.index()].ops = 60;
+    device.ops[Op::Write.index()].total.mean_ns = Some(100_000);
+    assert_eq!(ids(&device), ["commit-per-write"]);
+    assert!(find(&device)[0].remedy.starts_with("let the writer sync"));
+    device.holes.conversions = 50;
+    assert!(find(&device)[0].remedy.starts_with("cp --sparse=never"));
+
+    device.ops[Op::Write.index()].ops = 200;
+    assert!(find(&device).is_empty(), "four writes share a commit");
+    device.ops[Op::Write.index()].ops = 60;
+    device.commits.count = 19;
+    assert!(find(&device).is_empty(), "too few to say anything");
+    device.commits.count = 50;
+    device.commits.duration.mean_ns = Some(90_000);
+    assert!(
+        find(&device).is_empty(),
+        "the writes themselves take longer"
+    );
+}

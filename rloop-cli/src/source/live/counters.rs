@@ -177,6 +177,7 @@ fn add_rest(sample: &mut DeviceSample, block: &DeviceBlock) {
     *punches += block.holes.punches;
     *punched_bytes += block.holes.punched_bytes;
     sample.merges += block.merges;
+    sample.commits.count += block.commits;
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::btf::Btf;
 
 /// Modules whose structures the probes read, where they are not built in.
-pub(super) const MODULES: [&str; 4] = ["loop", "ext4", "xfs", "jbd2"];
+pub(super) const MODULES: [&str; 5] = ["loop", "ext4", "xfs", "jbd2", "btrfs"];
 
 /// (name in the probes, structure, member).
 const FIELDS: &[(&str, &str, &str)] = &[
@@ -36,13 +36,25 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("SB_DEV", "super_block", "s_dev"),
     ("MAPPING_HOST", "address_space", "host"),
     ("ITER_COUNT", "iov_iter", "count"),
+    ("TASK_MM", "task_struct", "mm"),
     ("JOURNAL_DEV", "journal_s", "j_fs_dev"),
+    ("TRANSACTION_TID", "transaction_s", "t_tid"),
+    ("EXT4_VNODE", "ext4_inode_info", "vfs_inode"),
+    ("EXT4_SYNC_TID", "ext4_inode_info", "i_sync_tid"),
     ("AR_INODE", "ext4_allocation_request", "inode"),
     ("AR_LEN", "ext4_allocation_request", "len"),
     ("AR_FLAGS", "ext4_allocation_request", "flags"),
     ("MAP_LEN", "ext4_map_blocks", "m_len"),
     ("XFS_VNODE", "xfs_inode", "i_vnode"),
+    ("XFS_SUPER", "xfs_mount", "m_super"),
+    ("IREC_START", "xfs_bmbt_irec", "br_startblock"),
     ("IREC_COUNT", "xfs_bmbt_irec", "br_blockcount"),
+    ("BTRFS_VNODE", "btrfs_inode", "vfs_inode"),
+    ("BTRFS_LOGGED", "btrfs_inode", "logged_trans"),
+    ("BTRFS_LOG_COMMIT", "btrfs_inode", "last_log_commit"),
+    ("TREE_OWNER", "extent_io_tree", "owner"),
+    ("ORDERED_BYTES", "btrfs_ordered_extent", "num_bytes"),
+    ("ORDERED_FLAGS", "btrfs_ordered_extent", "flags"),
 ];
 
 /// The probes' offsets on this kernel, by name; `None` for what it does not have.
@@ -58,10 +70,10 @@ pub(super) fn offsets(btf: &Btf) -> Vec<(&'static str, Option<u32>)> {
     // Before the flags had an enumeration, the bit was 4.
     let flush_sequence = btf.enumerator("__RQF_FLUSH_SEQ").unwrap_or(4);
     offsets.push(("RQF_FLUSH_SEQ", 1u32.checked_shl(flush_sequence)));
-    offsets.push((
-        "REQ_PREFLUSH",
-        btf.enumerator("__REQ_PREFLUSH")
-            .and_then(|bit| 1u32.checked_shl(bit)),
-    ));
+    let bit = |name| btf.enumerator(name).and_then(|bit| 1u32.checked_shl(bit));
+    offsets.push(("REQ_PREFLUSH", bit("__REQ_PREFLUSH")));
+    offsets.push(("LOG_PAGES", btf.enumerator("IO_TREE_ROOT_DIRTY_LOG_PAGES")));
+    offsets.push(("ORDERED_REGULAR", bit("BTRFS_ORDERED_REGULAR")));
+    offsets.push(("ORDERED_PREALLOC", bit("BTRFS_ORDERED_PREALLOC")));
     offsets
 }

@@ -6,7 +6,9 @@ use rloop_common::{Op, bucket::Fine, slot::Slot, who::FileKey};
 
 use super::{counters::Counters, extents::Extents, mapped::Mapped, maps::Maps};
 use crate::{
-    device::{LoopDevice, backing::OpenBacking, below, cache, extents as fiemap, mounts::Mounts},
+    device::{
+        LoopDevice, backing::OpenBacking, below, cache, extents as fiemap, gaps, mounts::Mounts,
+    },
     sample::{CommitsSample, DeviceSample, Kind, Lost, Unavailable},
     source::SourceError,
 };
@@ -30,6 +32,8 @@ pub(super) struct Watched {
     lost: Lost,
     /// Why the extents are not known.
     trouble: Vec<Unavailable>,
+    /// What the filesystem does not tell.
+    gaps: Vec<Unavailable>,
 }
 
 impl Watched {
@@ -58,12 +62,14 @@ impl Watched {
             commit_buckets: Vec::new(),
             lost: Lost::default(),
             trouble: Vec::new(),
+            gaps: Vec::new(),
             device,
         };
         let mounts = Mounts::read()
             .map_err(|error| SourceError(format!("cannot read the mounts: {error}")))?;
         let open = watched.device.open_backing(&mounts);
         watched.look(open.as_ref().ok(), maps);
+        watched.gaps = open.as_ref().map(gaps::gaps).unwrap_or_default();
         if let Some(file) = watched.file() {
             maps.set_file(file, slot).map_err(failed)?;
         }
@@ -93,9 +99,9 @@ impl Watched {
             .map(|disk| disk.to_kernel())
     }
 
-    /// Counts a commit of the device's filesystem.
+    /// Notes how long a commit took that the device waited for. How many there were the probes
+    /// count themselves.
     pub(super) fn committed(&mut self, duration_ns: u64) {
-        self.commits.count += 1;
         self.commits.total_ns += duration_ns;
         self.commits.max_ns = self.commits.max_ns.max(duration_ns);
         self.commit_buckets
@@ -131,6 +137,7 @@ impl Watched {
         self.lost.unattributed = self.counters.read(&mut sample, idle);
         self.lost.completions = sample.ops.iter().map(|op| op.lost).sum();
         derive_buffered(&mut sample);
+        derive_punches(&mut sample);
         let changes = sample.holes.fills + sample.holes.conversions + sample.holes.punches;
         let traced = matches!(sample.backing.fs.as_str(), "ext4" | "ext3" | "ext2" | "xfs");
         let changes = if traced {
@@ -153,11 +160,13 @@ impl Watched {
         sample.extent_counters = self.extents.counters();
         sample.extents_per_cell = self.extents.extents_per_cell();
         sample.commits = CommitsSample {
+            count: sample.commits.count,
             durations: super::counters::sparse(&self.commit_buckets),
             ..self.commits.clone()
         };
         self.count_pages(open.as_ref().ok(), &mut sample);
-        sample.unavailable.extend(self.trouble.iter().cloned());
+        let missing = self.trouble.iter().chain(&self.gaps);
+        sample.unavailable.extend(missing.cloned());
         sample
     }
 
@@ -242,6 +251,15 @@ pub(super) fn file_key(device: &LoopDevice) -> Option<FileKey> {
         inode: file.ino,
         device: u64::from(number.to_kernel()),
     })
+}
+
+/// btrfs has no event for a punch: it is what the driver makes of a discard.
+fn derive_punches(sample: &mut DeviceSample) {
+    if sample.backing.fs == "btrfs" {
+        let discards = &sample.ops[Op::Discard.index()];
+        sample.holes.punches = discards.submitted;
+        sample.holes.punched_bytes = discards.bytes;
+    }
 }
 
 /// btrfs has no event for a buffered write: what was written to the device and did not go by direct

@@ -77,7 +77,7 @@ fn bypass(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
 /// Bytes by path.
 fn paths<'a>(app: &App, device: &DeviceFrame) -> Vec<Line<'a>> {
     let bypass = &device.bypass;
-    let derived = if bypass.derived { "~" } else { "" };
+    let derived = device::about(bypass.derived);
     let row = |name: &'static str, read: String, written: String| {
         Line::from(vec![
             Span::styled(format!("{name:<18}"), app.theme.heading()),

@@ -31,13 +31,30 @@ pub(super) fn mode(device: &DeviceFrame) -> String {
     }
 }
 
+/// What is listed as unavailable where the holes of a filesystem's files are not known.
+pub(super) const HOLES: &[&str] = &["holes"];
+/// The same of its commits, as each filesystem calls its own.
+pub(super) const COMMITS: &[&str] = &[
+    "journal commits",
+    "log commits",
+    "log and transaction commits",
+];
+
+/// Marks what is derived and not counted.
+pub(super) fn about(derived: bool) -> &'static str {
+    if derived { "~" } else { "" }
+}
+
 /// Whether nothing tells of such changes of the device's file: then a count of 0 says nothing.
-pub(super) fn is_unknown(app: &App, device: &DeviceFrame, what: &str) -> bool {
+pub(super) fn is_unknown(app: &App, device: &DeviceFrame, changes: &[&str]) -> bool {
     let fs = &device.backing.fs;
     let everywhere = app.history.current().into_iter();
     let everywhere = everywhere.flat_map(|frame| &frame.unavailable);
     let mut missing = device.unavailable.iter().chain(everywhere);
-    missing.any(|missing| missing.what.starts_with(&format!("{what} of {fs}")))
+    missing.any(|missing| {
+        let told = |what: &&str| missing.what.starts_with(&format!("{what} of {fs}"));
+        changes.iter().any(told)
+    })
 }
 
 /// The frame of a view of one device: its title and a blank line. Gives what is left for the view.

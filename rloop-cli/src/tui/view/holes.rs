@@ -22,7 +22,8 @@ const TALL: u16 = 26;
 struct Kind {
     name: &'static str,
     /// What is listed as unavailable where it is not known.
-    source: &'static str,
+    source: &'static [&'static str],
+    derived: fn(&DeviceFrame) -> bool,
     count: fn(&DeviceFrame) -> u64,
     bytes: Option<fn(&DeviceFrame) -> u64>,
 }
@@ -30,26 +31,30 @@ struct Kind {
 const KINDS: [Kind; 4] = [
     Kind {
         name: "fills",
-        source: "holes",
+        source: device::HOLES,
+        derived: |_| false,
         count: |device| device.holes.fills,
         bytes: Some(|device| device.holes.fill_bytes),
     },
     Kind {
         name: "conversions",
-        source: "holes",
+        source: device::HOLES,
+        derived: |_| false,
         count: |device| device.holes.conversions,
         bytes: Some(|device| device.holes.conversion_bytes),
     },
     Kind {
         name: "punches",
-        source: "holes",
+        source: device::HOLES,
+        derived: |device| device.punches_derived,
         count: |device| device.holes.punches,
         bytes: Some(|device| device.holes.punched_bytes),
     },
     Kind {
         name: "commits",
-        source: "journal commits",
-        count: |device| device.commits.duration.count,
+        source: device::COMMITS,
+        derived: |_| false,
+        count: |device| device.commits.count,
         bytes: None,
     },
 ];
@@ -78,7 +83,7 @@ pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buff
     );
     let notes_lines = [
         "fills: blocks allocated for the file   conversions: unwritten made written",
-        "commits: of the whole filesystem, whoever asked for them",
+        "commits: those that the device's flushes waited for   ~ derived",
     ];
     for (row, note) in notes.rows().zip(notes_lines) {
         buf.set_string(row.x, row.y, note, app.theme.dim());
@@ -98,8 +103,12 @@ fn changes(app: &App, device: &DeviceFrame, lines: u16, area: Rect, buf: &mut Bu
         let is_known = !device::is_unknown(app, device, kind.source);
         let none = || "-".to_owned();
         let bytes = kind.bytes.filter(|_| is_known);
-        let bytes = bytes.map_or_else(none, |bytes| units::bytes(bytes(device)));
-        let count = is_known.then(|| units::count((kind.count)(device) as f64));
+        let about = device::about((kind.derived)(device));
+        let bytes = bytes.map_or_else(none, |bytes| {
+            format!("{about}{}", units::bytes(bytes(device)))
+        });
+        let count =
+            is_known.then(|| format!("{about}{}", units::count((kind.count)(device) as f64)));
         let count = count.unwrap_or_else(none);
         let row = Rect::new(area.x, y + lines - 1, area.width, 1);
         Line::from(vec![
@@ -124,7 +133,8 @@ fn commit_times(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
     Line::from(vec![
         Span::styled("commit time  ", app.theme.heading()),
         Span::raw(format!(
-            "p50 {}  p90 {}  p99 {}  max {}",
+            "{}p50 {}  p90 {}  p99 {}  max {}",
+            device::about(device.commits.derived),
             units::ns(commits.p50_ns),
             units::ns(commits.p90_ns),
             units::ns(commits.p99_ns),

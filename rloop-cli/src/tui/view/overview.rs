@@ -135,12 +135,10 @@ fn cell<'a>(
         Show::P50 => right(units::ns(total.p50_ns)),
         Show::P99 => right(units::ns(total.p99_ns)),
         Show::Bypass => right(units::percent(device.bypass_ratio)),
-        Show::Fills if device::is_unknown(app, device, "holes") => right("-".to_owned()),
+        Show::Fills if device::is_unknown(app, device, device::HOLES) => right("-".to_owned()),
         Show::Fills => right(units::count(device.holes.fills as f64)),
-        Show::Commits if device::is_unknown(app, device, "journal commits") => {
-            right("-".to_owned())
-        }
-        Show::Commits => right(units::count(device.commits.duration.count as f64)),
+        Show::Commits if device::is_unknown(app, device, device::COMMITS) => right("-".to_owned()),
+        Show::Commits => right(units::count(device.commits.count as f64)),
         Show::Over => {
             let requests = |device: &DeviceFrame| Some(device.all.ops as f64);
             let requests = device::over_time(app, device, column.width, requests);

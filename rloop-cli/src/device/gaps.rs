@@ -1,0 +1,56 @@
+//! What the filesystem below keeps to itself about a file's holes and about commits.
+
+use std::{fs::File, path::Path};
+
+use rustix::fs::{IFlags, ioctl_getflags};
+
+use super::{DeviceNumber, backing::OpenBacking, below};
+use crate::sample::Unavailable;
+
+/// What cannot be told of the file, however good the probes are. It holds as long as the file is
+/// mounted and not empty.
+pub fn gaps(backing: &OpenBacking) -> Vec<Unavailable> {
+    let Some(mount) = &backing.mount else {
+        return Vec::new();
+    };
+    let gap = match mount.fs.as_str() {
+        "ext4" | "ext3" | "ext2" => mount.block_device().and_then(no_journal),
+        "btrfs" => copies_on_write(&backing.file),
+        "xfs" => None,
+        fs => unavailable(
+            "holes and commits",
+            format!("the probes know the events of ext4, xfs and btrfs, not of {fs}"),
+        ),
+    };
+    gap.into_iter().collect()
+}
+
+fn unavailable(what: &str, why: String) -> Option<Unavailable> {
+    Some(Unavailable {
+        what: what.to_owned(),
+        why,
+    })
+}
+
+fn no_journal(disk: DeviceNumber) -> Option<Unavailable> {
+    let name = below::name(disk).ok()?;
+    let task = std::fs::read_to_string(Path::new("/sys/fs/ext4").join(&name).join("journal_task"));
+    if task.ok()?.trim() != "<none>" {
+        return None;
+    }
+    unavailable(
+        "commits",
+        format!("the ext4 on {name} has no journal; tune2fs -O has_journal gives it one"),
+    )
+}
+
+/// A file whose data btrfs never overwrites gets new blocks with each write.
+fn copies_on_write(file: &File) -> Option<Unavailable> {
+    if ioctl_getflags(file).ok()?.contains(IFlags::NOCOW) {
+        return None;
+    }
+    unavailable(
+        "fills apart from overwrites",
+        "btrfs allocates for each write of a file that is copied on write; chattr +C on an empty copy ends that".to_owned(),
+    )
+}
