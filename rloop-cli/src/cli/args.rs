@@ -109,7 +109,7 @@ pub(super) enum ColorWhen {
 }
 
 /// Seconds, as text.
-fn interval(text: &str) -> Result<Duration, String> {
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| "not a number of seconds".to_owned())?;

@@ -1,0 +1,120 @@
+//! `rloop stat`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::{args, number, table::Table};
+use crate::driver::{DriverError, RloopDevice, find};
+use crate::program::Stop;
+
+/// What a line has room for.
+const COLUMNS: [&str; 10] = [
+    "fast_reads",
+    "fast_writes",
+    "zero_reads",
+    "vfs_reads",
+    "vfs_writes",
+    "fills",
+    "commits",
+    "flushes",
+    "recalls",
+    "errors",
+];
+
+/// The names are short where this many lines have gone by.
+const WIDTH: usize = 11;
+
+/// Counters of one device, of a while.
+#[derive(Serialize)]
+struct Report<'a> {
+    device: &'a str,
+    provider: &'a str,
+    why: &'a str,
+    extents: u64,
+    /// Since the report before; `None` for since the device was attached.
+    interval_ns: Option<u64>,
+    counters: BTreeMap<&'a str, u64>,
+}
+
+/// Shows the counters: since the device was attached, and then of each interval.
+pub(super) fn run(args: &args::Stat) -> Result<(), Stop> {
+    let number = number(&args.device)?;
+    let mut out = io::stdout().lock();
+    let mut before = find(number)?;
+    let mut read = Instant::now();
+    print(&mut out, args, &report(&before, None))?;
+    let Some(interval) = args.interval else {
+        return Ok(());
+    };
+    let mut left = args.count.map(|count| count.get() - 1);
+    let mut next = read;
+    while left != Some(0) {
+        next = (next + interval).max(Instant::now());
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+        let now = find(number)?;
+        if now.instance != before.instance {
+            return Err(DriverError::NoDevice { name: now.name }.into());
+        }
+        let elapsed = read.elapsed();
+        read = Instant::now();
+        print(&mut out, args, &report(&now, Some((&before, elapsed))))?;
+        before = now;
+        left = left.map(|left| left - 1);
+    }
+    Ok(())
+}
+
+fn report<'a>(now: &'a RloopDevice, since: Option<(&RloopDevice, Duration)>) -> Report<'a> {
+    let old = |name: &str| {
+        let (before, _) = since?;
+        before
+            .counters
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| *value)
+    };
+    let delta = |(name, value): &'a (String, u64)| {
+        (name.as_str(), value.saturating_sub(old(name).unwrap_or(0)))
+    };
+    Report {
+        device: &now.name,
+        provider: &now.provider,
+        why: &now.why,
+        extents: now.extents,
+        interval_ns: since.map(|(_, elapsed)| elapsed.as_nanos() as u64),
+        counters: now.counters.iter().map(delta).collect(),
+    }
+}
+
+fn print(out: &mut impl io::Write, args: &args::Stat, report: &Report<'_>) -> Result<(), Stop> {
+    if args.json {
+        writeln!(
+            out,
+            "{}",
+            serde_json::to_string(report).map_err(io::Error::other)?
+        )?;
+    } else if args.interval.is_none() {
+        let mut table = Table::new(&["COUNTER", ">TOTAL"]);
+        for (name, value) in &report.counters {
+            table.row(vec![(*name).to_owned(), value.to_string()]);
+        }
+        write!(out, "{table}")?;
+    } else {
+        if report.interval_ns.is_none() {
+            writeln!(out, "{}", line(COLUMNS.map(str::to_owned)))?;
+        }
+        let values = COLUMNS.map(|name| report.counters.get(name).unwrap_or(&0).to_string());
+        writeln!(out, "{}", line(values))?;
+    }
+    // Whoever reads wants each report when it is made, not when a buffer is full.
+    out.flush()?;
+    Ok(())
+}
+
+fn line(cells: [String; COLUMNS.len()]) -> String {
+    cells.map(|cell| format!("{cell:>WIDTH$}")).join(" ")
+}
