@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::demo::workload::workload_main;
-use crate::program::{self, About, Stop};
+use crate::program::{self, Stop};
 pub(crate) use args::interval;
 use args::{Args, Hidden};
 
@@ -20,22 +20,14 @@ pub fn main() -> ExitCode {
     if let Some(Hidden::DemoWorkload { device }) = &args.hidden {
         workload_main(device);
     }
-    let ended = match about(&args) {
-        Some(about) => about.print(Args::command()),
-        None => run::run(&args),
+    let ended = match args.about.print(Args::command()) {
+        Ok(false) => run::run(&args),
+        other => other.map(drop),
     };
     program::end(PROGRAM, ended)
 }
 
 const PROGRAM: &str = "rloop-top";
-
-/// The manual page or the completions, if they were asked for.
-fn about(args: &Args) -> Option<About> {
-    if args.print_man {
-        return Some(About::Manual);
-    }
-    args.print_completions.map(About::Completions)
-}
 
 /// A line for the user.
 fn say(what: &str) {

@@ -14,24 +14,30 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::driver::{Control, DriverError, node};
-use crate::program::{self, About, Stop};
+use crate::program::{self, Stop};
 use args::{Args, Command};
 
 const PROGRAM: &str = "rloop";
 
 /// Runs rloop.
 pub fn main() -> ExitCode {
-    let ended = match Args::parse().command {
-        Command::Attach(args) => attach::run(&args),
-        Command::Detach(args) => detach::run(&args),
-        Command::List(args) => list::run(&args),
-        Command::Map(args) => map::run(&args),
-        Command::Stat(args) => stat::run(&args),
-        Command::Resize { device } => resize(&device),
-        Command::Man => About::Manual.print(Args::command()),
-        Command::Completions { shell } => About::Completions(shell).print(Args::command()),
+    let args = Args::parse();
+    let ended = match args.about.print(Args::command()) {
+        Ok(false) => args.command.as_ref().map_or(Ok(()), run),
+        other => other.map(drop),
     };
     program::end(PROGRAM, ended)
+}
+
+fn run(command: &Command) -> Result<(), Stop> {
+    match command {
+        Command::Attach(args) => attach::run(args),
+        Command::Detach(args) => detach::run(args),
+        Command::List(args) => list::run(args),
+        Command::Map(args) => map::run(args),
+        Command::Stat(args) => stat::run(args),
+        Command::Resize { device } => resize(device),
+    }
 }
 
 fn resize(device: &str) -> Result<(), Stop> {

@@ -9,6 +9,7 @@ mod control;
 mod device;
 mod error;
 pub mod node;
+pub mod users;
 
 pub use control::{Attach, Control, Known};
 pub use device::{RloopDevice, find, list};

@@ -1,6 +1,8 @@
 //! What both programs do alike: how they end, how they speak to the user, what they print about
 //! themselves.
 
+mod manual;
+
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -29,29 +31,32 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// What a program is to print about itself.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum About {
-    /// Its manual page.
-    Manual,
-    /// Completions for a shell.
-    Completions(Shell),
+/// What a program prints about itself, for packagers.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct About {
+    /// Print the manual page
+    #[arg(long, hide = true, exclusive = true)]
+    print_man: bool,
+
+    /// Print completions for a shell
+    #[arg(long, hide = true, exclusive = true, value_name = "SHELL", value_enum)]
+    print_completions: Option<Shell>,
 }
 
 impl About {
-    /// Prints it.
-    pub(crate) fn print(self, mut command: clap::Command) -> Result<(), Stop> {
+    /// Prints what was asked for. Tells whether anything was.
+    pub(crate) fn print(&self, mut command: clap::Command) -> Result<bool, Stop> {
         let mut text = Vec::new();
-        match self {
-            Self::Manual => clap_mangen::Man::new(command)
-                .section("8")
-                .render(&mut text)?,
-            Self::Completions(shell) => {
-                let name = command.get_name().to_owned();
-                clap_complete::generate(shell, &mut command, name, &mut text);
-            }
+        if self.print_man {
+            manual::render(command, &mut text)?;
+        } else if let Some(shell) = self.print_completions {
+            let name = command.get_name().to_owned();
+            clap_complete::generate(shell, &mut command, name, &mut text);
+        } else {
+            return Ok(false);
         }
-        Ok(io::stdout().write_all(&text)?)
+        io::stdout().write_all(&text)?;
+        Ok(true)
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 
 use super::size;
 use crate::cli::interval;
+use crate::program::About;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,11 +29,16 @@ Exit status: 0 fine, 1 failed, 2 usage.";
 /// A device can be named as rloop0 or /dev/rloop0. The kernel module rloop has to be loaded.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rloop", version, after_help = EXAMPLES)]
-#[command(disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true)]
 pub(super) struct Args {
     /// What to do
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: Option<Command>,
+
+    /// What packagers ask for.
+    #[command(flatten)]
+    pub(super) about: About,
 }
 
 /// What to do.
@@ -53,15 +58,6 @@ pub(super) enum Command {
     Resize {
         /// The device
         device: String,
-    },
-    /// Print the manual page
-    #[command(hide = true)]
-    Man,
-    /// Print completions for a shell
-    #[command(hide = true)]
-    Completions {
-        /// The shell
-        shell: Shell,
     },
 }
 

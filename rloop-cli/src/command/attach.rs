@@ -1,12 +1,15 @@
 //! `rloop attach`.
 
+mod refusal;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use super::args::{self, Commit, Fill};
-use crate::driver::{Attach, Control, DriverError, node};
+use crate::driver::{Attach, Control, node};
 use crate::program::Stop;
+use refusal::Asked;
 
 /// Attaches the file, and prints the device.
 pub(super) fn run(args: &args::Attach) -> Result<(), Stop> {
@@ -21,9 +24,10 @@ pub(super) fn run(args: &args::Attach) -> Result<(), Stop> {
         fill_layout: args.fill == Fill::Layout,
         commit_each: args.commit == Commit::Each,
     };
-    let number = control
-        .attach(&file, &how)
-        .map_err(|error| explain(error, args, &file))?;
+    let number = control.attach(&file, &how).map_err(|error| {
+        let file = Asked::of(&args.file, &file, how);
+        Stop::Failed(format!("{}: {}", args.file.display(), file.explain(error)))
+    })?;
     let path = node::wait(number).map_err(|error| {
         // A device that nobody can open would only be in the way.
         let _ = control.detach(number);
@@ -41,12 +45,7 @@ fn open(args: &args::Attach) -> Result<File, Stop> {
     // Not to hang, should it be a pipe.
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
-    let file = options
+    options
         .open(&args.file)
-        .map_err(|error| Stop::Failed(format!("{shown}: {error}")))?;
-    Ok(file)
-}
-
-fn explain(error: DriverError, args: &args::Attach, _file: &File) -> Stop {
-    Stop::Failed(format!("{}: {error}", args.file.display()))
+        .map_err(|error| Stop::Failed(format!("{shown}: {error}")))
 }

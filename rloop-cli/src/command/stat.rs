@@ -1,32 +1,28 @@
 //! `rloop stat`.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{args, number, table::Table};
 use crate::driver::{DriverError, RloopDevice, find};
 use crate::program::Stop;
 
-/// What a line has room for.
-const COLUMNS: [&str; 10] = [
-    "fast_reads",
-    "fast_writes",
-    "zero_reads",
-    "vfs_reads",
-    "vfs_writes",
-    "fills",
-    "commits",
-    "flushes",
-    "recalls",
-    "errors",
+/// What a line of 80 characters has room for: a column's name, and the counters that it is the sum of.
+const COLUMNS: [(&str, &[&str]); 10] = [
+    ("fast_r", &["fast_reads"]),
+    ("fast_w", &["fast_writes"]),
+    ("zero_r", &["zero_reads"]),
+    ("vfs_r", &["vfs_reads"]),
+    ("vfs_w", &["vfs_writes"]),
+    ("fills", &["fills"]),
+    ("commits", &["commits"]),
+    ("flushes", &["flushes", "fast_flushes"]),
+    ("recalls", &["recalls"]),
+    ("errors", &["errors"]),
 ];
-
-/// The names are short where this many lines have gone by.
-const WIDTH: usize = 11;
 
 /// Counters of one device, of a while.
 #[derive(Serialize)]
@@ -37,7 +33,8 @@ struct Report<'a> {
     extents: u64,
     /// Since the report before; `None` for since the device was attached.
     interval_ns: Option<u64>,
-    counters: BTreeMap<&'a str, u64>,
+    #[serde(serialize_with = "as_object")]
+    counters: Vec<(&'a str, u64)>,
 }
 
 /// Shows the counters: since the device was attached, and then of each interval.
@@ -92,11 +89,8 @@ fn report<'a>(now: &'a RloopDevice, since: Option<(&RloopDevice, Duration)>) -> 
 
 fn print(out: &mut impl io::Write, args: &args::Stat, report: &Report<'_>) -> Result<(), Stop> {
     if args.json {
-        writeln!(
-            out,
-            "{}",
-            serde_json::to_string(report).map_err(io::Error::other)?
-        )?;
+        let text = serde_json::to_string(report).map_err(io::Error::other)?;
+        writeln!(out, "{text}")?;
     } else if args.interval.is_none() {
         let mut table = Table::new(&["COUNTER", ">TOTAL"]);
         for (name, value) in &report.counters {
@@ -105,10 +99,20 @@ fn print(out: &mut impl io::Write, args: &args::Stat, report: &Report<'_>) -> Re
         write!(out, "{table}")?;
     } else {
         if report.interval_ns.is_none() {
-            writeln!(out, "{}", line(COLUMNS.map(str::to_owned)))?;
+            writeln!(out, "{}", line(COLUMNS.map(|(name, _)| name.to_owned())))?;
         }
-        let values = COLUMNS.map(|name| report.counters.get(name).unwrap_or(&0).to_string());
-        writeln!(out, "{}", line(values))?;
+        let sum = |names: &[&str]| -> u64 {
+            let counters = report.counters.iter();
+            counters
+                .filter(|(name, _)| names.contains(name))
+                .map(|(_, value)| value)
+                .sum()
+        };
+        writeln!(
+            out,
+            "{}",
+            line(COLUMNS.map(|(_, names)| sum(names).to_string()))
+        )?;
     }
     // Whoever reads wants each report when it is made, not when a buffer is full.
     out.flush()?;
@@ -116,5 +120,9 @@ fn print(out: &mut impl io::Write, args: &args::Stat, report: &Report<'_>) -> Re
 }
 
 fn line(cells: [String; COLUMNS.len()]) -> String {
-    cells.map(|cell| format!("{cell:>WIDTH$}")).join(" ")
+    cells.map(|cell| format!("{cell:>7}")).join(" ")
+}
+
+fn as_object<S: Serializer>(counters: &[(&str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counters.iter().copied())
 }

@@ -2,13 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd as _;
 
 use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
-use std::os::fd::AsRawFd;
 
 use super::abi;
 use super::error::DriverError;
+use crate::capability::Capabilities;
 
 /// Where the module is asked.
 pub(super) const CONTROL: &str = "/dev/rloop-control";
@@ -144,7 +145,43 @@ fn device(index: u32) -> abi::Device {
 fn said(errno: Errno, version: u32) -> DriverError {
     match errno {
         Errno::PROTO => DriverError::Version { theirs: version },
-        Errno::PERM => DriverError::NotPermitted,
+        // Of a file that nobody may write, it does not mean the caller's rights.
+        Errno::PERM if !may_control() => DriverError::NotPermitted,
         errno => DriverError::Refused(io::Error::from(errno)),
+    }
+}
+
+fn may_control() -> bool {
+    let has = Capabilities::of_this_process().unwrap_or_default();
+    has.missing_to_attach().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_have_the_numbers_that_the_module_knows() {
+        // Read and write, the structure's size, the module's letter, the request.
+        assert_eq!(ATTACH, 0xc030_b700);
+        assert_eq!(DETACH, 0xc008_b701);
+        assert_eq!(STATUS, 0xc150_b702);
+        assert_eq!(MAP, 0xc020_b703);
+        assert_eq!(RESIZE, 0xc008_b704);
+    }
+
+    #[test]
+    fn answers_are_told_apart() {
+        let version = said(Errno::PROTO, 7).to_string();
+        assert!(
+            version.contains("version 1 ") && version.contains("version 7"),
+            "{version}"
+        );
+        let of = |errno| said(errno, 1).of_device(3);
+        assert!(matches!(of(Errno::NXIO), DriverError::NoDevice { name } if name == "rloop3"));
+        assert!(matches!(of(Errno::BUSY), DriverError::Busy { name } if name == "rloop3"));
+        let other = of(Errno::NOMEM).to_string();
+        assert!(other.contains("/dev/rloop3"), "{other}");
+        assert_eq!(said(Errno::INVAL, 1).errno(), Some(libc::EINVAL));
     }
 }

@@ -62,7 +62,7 @@ pub fn list() -> Result<Vec<RloopDevice>, DriverError> {
     for entry in fs::read_dir("/sys/block").map_err(DriverError::Refused)? {
         let name = entry.map_err(DriverError::Refused)?.file_name();
         let number = name.to_str().and_then(number_of);
-        devices.extend(number.and_then(|number| read(number, control.as_ref())));
+        devices.extend(number.and_then(|number| ask(number, control.as_ref())));
     }
     devices.sort_by_key(|device: &RloopDevice| device.number);
     Ok(devices)
@@ -72,7 +72,7 @@ pub fn list() -> Result<Vec<RloopDevice>, DriverError> {
 pub fn find(number: u32) -> Result<RloopDevice, DriverError> {
     check_loaded()?;
     let name = format!("rloop{number}");
-    read(number, Control::open().ok().as_ref()).ok_or(DriverError::NoDevice { name })
+    ask(number, Control::open().ok().as_ref()).ok_or(DriverError::NoDevice { name })
 }
 
 /// The number in a device's name, without `/dev/`.
@@ -84,23 +84,29 @@ pub(super) fn number_of(name: &str) -> Option<u32> {
 }
 
 /// `None` when the device is not attached, or no longer.
-fn read(number: u32, control: Option<&Control>) -> Option<RloopDevice> {
-    let name = format!("rloop{number}");
-    let folder = Path::new("/sys/block").join(&name);
-    let instance_before = instance(&folder);
+fn ask(number: u32, control: Option<&Control>) -> Option<RloopDevice> {
+    let folder = Path::new("/sys/block").join(format!("rloop{number}"));
+    let before = instance(&folder);
+    let device = read(&folder, number, identity(number, control))?;
+    // Attached to another file meanwhile: half of it would belong to the old one.
+    (before == device.instance && instance(&folder) == before).then_some(device)
+}
+
+/// Reads a device's folder in sysfs.
+fn read(folder: &Path, number: u32, file: Option<FileId>) -> Option<RloopDevice> {
     let text = |name: &str| {
         let text = fs::read_to_string(folder.join("rloop").join(name)).ok()?;
         Some(text.trim_end().to_owned())
     };
-    let value = |name: &str| attribute(&folder, name);
+    let value = |name: &str| attribute(folder, name);
     let mut path = fs::read(folder.join("rloop/backing_file")).ok()?;
     path.pop_if(|last| *last == b'\n');
-    let file = identity(number, control);
     let (path, deleted) = split_path(path, file.as_ref());
-    let device = RloopDevice {
+    Some(RloopDevice {
+        name: format!("rloop{number}"),
         number,
         dev: DeviceNumber::parse(&fs::read_to_string(folder.join("dev")).ok()?)?,
-        instance: instance_before,
+        instance: instance(folder),
         size_bytes: value("size")? * 512,
         block_bytes: value("queue/logical_block_size")? as u32,
         read_only: value("ro")? != 0,
@@ -117,10 +123,7 @@ fn read(number: u32, control: Option<&Control>) -> Option<RloopDevice> {
         error: value("rloop/error")? as u32,
         extents: value("rloop/extents")?,
         counters: counters(&text("stat")?),
-        name,
-    };
-    // Attached to another file meanwhile: half of the above would belong to the old one.
-    (instance(&folder) == instance_before).then_some(device)
+    })
 }
 
 fn identity(number: u32, control: Option<&Control>) -> Option<FileId> {
@@ -144,4 +147,99 @@ fn counters(text: &str) -> Vec<(String, u64)> {
         Some((name.to_owned(), value.parse().ok()?))
     };
     text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    /// A device's folder as the module makes it.
+    fn folder(backing_file: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for inner in ["rloop", "queue"] {
+            fs::create_dir(folder.path().join(inner)).expect("made");
+        }
+        for (name, text) in [
+            ("diskseq", "17\n"),
+            ("dev", "259:4\n"),
+            ("size", "2048\n"),
+            ("ro", "1\n"),
+            ("ext_range", "256\n"),
+            ("queue/logical_block_size", "4096\n"),
+            ("rloop/backing_file", backing_file),
+            ("rloop/provider", "layout\n"),
+            ("rloop/why", "best\n"),
+            ("rloop/fill", "vfs\n"),
+            ("rloop/commit", "flush\n"),
+            ("rloop/offset", "4096\n"),
+            ("rloop/sizelimit", "0\n"),
+            ("rloop/extents", "3\n"),
+            ("rloop/error", "5\n"),
+            ("rloop/stat", "fast_reads 12\nfast_read_bytes 49152\n"),
+        ] {
+            fs::write(folder.path().join(name), text).expect("written");
+        }
+        folder
+    }
+
+    #[test]
+    fn a_device_is_read_from_sysfs() {
+        let folder = folder("/srv/a\nb.img\n");
+        let device = read(folder.path(), 3, None).expect("read");
+        assert_eq!((device.name.as_str(), device.number), ("rloop3", 3));
+        assert_eq!(
+            device.dev,
+            DeviceNumber {
+                major: 259,
+                minor: 4
+            }
+        );
+        assert_eq!((device.instance, device.size_bytes), (17, 1 << 20));
+        assert!(device.read_only && device.partitions && !device.deleted);
+        assert_eq!(device.path, Path::new("/srv/a\nb.img"));
+        assert_eq!((device.offset_bytes, device.error), (4096, 5));
+        assert_eq!(device.counters[1], ("fast_read_bytes".to_owned(), 49152));
+        fs::remove_file(folder.path().join("rloop/provider")).expect("removed");
+        assert!(read(folder.path(), 3, None).is_none());
+    }
+
+    #[test]
+    fn a_deleted_file_is_told_from_one_of_that_name() {
+        let device = read(folder("/srv/a.img (deleted)\n").path(), 0, None).expect("read");
+        assert!(device.deleted);
+        assert_eq!(device.path, Path::new("/srv/a.img"));
+
+        let real = tempfile::Builder::new()
+            .suffix(" (deleted)")
+            .tempfile()
+            .expect("a file");
+        let stat = real.as_file().metadata().expect("its status");
+        let dev = DeviceNumber::from_stat(stat.dev());
+        let file = FileId {
+            st_dev: dev,
+            fs_dev: Some(dev),
+            ino: stat.ino(),
+        };
+        let name = format!("{}\n", real.path().display());
+        let device = read(folder(&name).path(), 0, Some(file)).expect("read");
+        assert!(!device.deleted);
+        assert_eq!(device.path, real.path());
+    }
+
+    #[test]
+    fn only_the_kernel_s_own_names_are_devices() {
+        assert_eq!(number_of("rloop12"), Some(12));
+        for name in [
+            "rloop",
+            "rloop01",
+            "rloop+1",
+            "rloop1p1",
+            "loop1",
+            "rloop-control",
+        ] {
+            assert_eq!(number_of(name), None, "{name}");
+        }
+    }
 }

@@ -119,3 +119,23 @@ pub(super) fn check_loaded() -> Result<(), DriverError> {
         Err(DriverError::NotLoaded)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_one_from_the_control_device_is_told_apart() {
+        let of = |errno| DriverError::of_control(io::Error::from_raw_os_error(errno));
+        assert!(matches!(of(libc::EACCES), DriverError::NotPermitted));
+        assert!(matches!(of(libc::ENXIO), DriverError::NotLoaded));
+        let other = of(libc::EMFILE).to_string();
+        assert!(other.starts_with(CONTROL), "{other}");
+        let number = "10:120".to_owned();
+        let text = DriverError::NoControl { number }.to_string();
+        assert!(
+            text.contains("mknod -m 600 /dev/rloop-control c 10 120"),
+            "{text}"
+        );
+    }
+}

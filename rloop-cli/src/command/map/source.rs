@@ -8,7 +8,7 @@ use super::{Extent, Map, Source};
 use crate::device::extents::{explain, map};
 use crate::device::list;
 use crate::device::mounts::Mounts;
-use crate::driver::{Control, RloopDevice, abi, find, node};
+use crate::driver::{Control, abi, find, node};
 use crate::program::Stop;
 use crate::sample::State;
 
@@ -43,7 +43,7 @@ fn of_device(number: u32) -> Result<Map, Stop> {
         from = known.next_bytes;
     }
     Ok(Map {
-        extents: without_gaps(&device, &extents),
+        extents: without_gaps(device.offset_bytes, device.size_bytes, &extents),
         file: device.path.to_string_lossy().into_owned(),
         source: Source::Module,
         start_bytes: device.offset_bytes,
@@ -53,10 +53,10 @@ fn of_device(number: u32) -> Result<Map, Stop> {
 }
 
 /// The device's part of the file, with what the module does not know as `absent`.
-fn without_gaps(device: &RloopDevice, known: &[abi::Extent]) -> Vec<Extent> {
-    let end = device.offset_bytes + device.size_bytes;
+fn without_gaps(start_bytes: u64, len_bytes: u64, known: &[abi::Extent]) -> Vec<Extent> {
+    let end = start_bytes + len_bytes;
     let mut extents = Vec::new();
-    let mut at = device.offset_bytes;
+    let mut at = start_bytes;
     for extent in known {
         let (from, to) = (
             extent.offset.max(at),
@@ -153,4 +153,43 @@ fn fiemap(file: &File, path: &Path, (start_bytes, len_bytes): (u64, u64)) -> Res
         len_bytes,
         extents: extents.collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_module_does_not_know_is_absent() {
+        let known = |offset, length, disk, state| abi::Extent {
+            offset,
+            length,
+            disk,
+            state,
+            reserved: 0,
+        };
+        // The device begins and ends in the middle of a filesystem block.
+        let extents = [
+            known(0, 4096, 40_960, 4),
+            known(8192, 4096, u64::MAX, 0),
+            known(12_288, 8192, 81_920, 1),
+        ];
+        let expected = [
+            ("written", 512, 3584, Some(41_472)),
+            ("absent", 4096, 4096, None),
+            ("hole", 8192, 4096, None),
+            ("unwritten", 12_288, 4608, Some(81_920)),
+        ];
+        let shown = without_gaps(512, 16_384, &extents);
+        let shown: Vec<_> = shown
+            .iter()
+            .map(|e| (e.state, e.start_bytes, e.len_bytes, e.disk_offset_bytes))
+            .collect();
+        assert_eq!(shown, expected);
+        assert_eq!(
+            without_gaps(0, 8192, &[]),
+            [absent(0, 8192).expect("a gap")]
+        );
+        assert_eq!(without_gaps(0, 0, &extents), []);
+    }
 }
