@@ -5,6 +5,8 @@ mod attach;
 mod detach;
 mod list;
 mod map;
+#[cfg(test)]
+mod schema;
 mod size;
 mod stat;
 mod table;

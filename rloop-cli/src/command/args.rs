@@ -30,7 +30,8 @@ Exit status: 0 fine, 1 failed, 2 usage.";
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rloop", version, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
-#[command(arg_required_else_help = true)]
+#[command(arg_required_else_help = true, subcommand_value_name = "COMMAND")]
+#[command(override_usage = "rloop <COMMAND>")]
 pub(super) struct Args {
     /// What to do
     #[command(subcommand)]
@@ -45,16 +46,36 @@ pub(super) struct Args {
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Command {
     /// Attach a file to a free device, and print the device
+    ///
+    /// The module opens the file again for itself, with your rights. As long as somebody else has it
+    /// open for writing, its blocks are not mapped, and the device works through the filesystem.
     Attach(Attach),
     /// Detach devices
+    ///
+    /// What was written reaches the disk first. A device that is mounted or open stays, and whoever
+    /// has it is named.
     Detach(Detach),
     /// Show the attached devices
+    ///
+    /// PROVIDER is who tells where the file's blocks are: layout or bmap, and then reads and writes go
+    /// straight to them, or vfs, and then they go through the filesystem. WHY is why it is not a
+    /// better one (the module's README has them all), ERROR the first error that may have lost
+    /// something. SIZE and OFFSET are in bytes.
     List(List),
     /// Show the extents of a device or of a file
+    ///
+    /// Of an rloop device, what the module uses now: it asks the filesystem when a range is first
+    /// used, and until then the range is absent. Of a loop device or a file, what the filesystem
+    /// says. Offsets are of the file and of the filesystem's disk; they and lengths are in bytes.
     Map(Map),
     /// Show the counters of a device
+    ///
+    /// Without INTERVAL, all counters since it was attached. With it a line of the most telling ones
+    /// since then, and after each interval a line of what it added: reads and writes that went
+    /// straight to the disk (fast), that were answered with zeros, or went through the filesystem
+    /// (vfs); holes filled; commits and flushes; how often the mapping was taken back; errors.
     Stat(Stat),
-    /// Make a device as long as its file, which has grown
+    /// Make a device as long as its file is now
     Resize {
         /// The device
         device: String,
@@ -69,10 +90,12 @@ pub(super) struct Attach {
 
     /// Begin at this byte of the file
     #[arg(short, long, value_name = "SIZE", default_value = "0", value_parser = size::parse)]
+    #[arg(allow_negative_numbers = true)]
     pub(super) offset: u64,
 
     /// Be no longer than this [default: up to the file's end]
     #[arg(long, value_name = "SIZE", value_parser = size::parse_some)]
+    #[arg(allow_negative_numbers = true)]
     pub(super) sizelimit: Option<u64>,
 
     /// Refuse writes
@@ -164,4 +187,74 @@ pub(super) struct Stat {
     /// Print one JSON object per report
     #[arg(short, long)]
     pub(super) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Command, clap::error::ErrorKind> {
+        let words = ["rloop"].iter().chain(words);
+        let args = Args::try_parse_from(words).map_err(|error| error.kind())?;
+        Ok(args.command.expect("a command"))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn attach_takes_what_losetup_takes() {
+        let words = [
+            "attach",
+            "a.img",
+            "-o",
+            "1M",
+            "--sizelimit",
+            "10MB",
+            "-r",
+            "-P",
+            "-b",
+            "4K",
+        ];
+        let Ok(Command::Attach(args)) = parse(&words) else {
+            panic!("not parsed");
+        };
+        assert_eq!((args.offset, args.sizelimit), (1 << 20, Some(10_000_000)));
+        assert_eq!(args.block_size, Some(4096));
+        assert!(args.read_only && args.partitions);
+        assert_eq!((args.fill, args.commit), (Fill::Vfs, Commit::Flush));
+        let words = ["attach", "a.img", "--fill", "layout", "--commit", "each"];
+        let Ok(Command::Attach(args)) = parse(&words) else {
+            panic!("not parsed");
+        };
+        assert_eq!((args.fill, args.commit), (Fill::Layout, Commit::Each));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        use clap::error::ErrorKind::{
+            ArgumentConflict, DisplayHelpOnMissingArgumentOrSubcommand, InvalidSubcommand,
+            InvalidValue, MissingRequiredArgument, ValueValidation,
+        };
+        for (words, kind) in [
+            (&[][..], DisplayHelpOnMissingArgumentOrSubcommand),
+            (&["detach"], MissingRequiredArgument),
+            (&["detach", "--all", "rloop0"], ArgumentConflict),
+            (&["attach"], MissingRequiredArgument),
+            (&["attach", "x", "--fill", "fast"], InvalidValue),
+            (&["attach", "x", "--offset", "-1"], ValueValidation),
+            (&["attach", "x", "--offset", "1Q"], ValueValidation),
+            (&["attach", "x", "--sizelimit", "0"], ValueValidation),
+            (&["attach", "x", "--block-size", "8K"], ValueValidation),
+            (&["stat", "rloop0", "0"], ValueValidation),
+            (&["stat", "rloop0", "1", "0"], ValueValidation),
+            (&["mount", "x"], InvalidSubcommand),
+        ] {
+            assert_eq!(parse(words).map(|_| ()), Err(kind), "{words:?}");
+        }
+    }
 }

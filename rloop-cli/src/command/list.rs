@@ -95,7 +95,7 @@ struct Device<'a> {
     why: &'a str,
     fill: &'a str,
     commit: &'a str,
-    error: Option<String>,
+    errno: Option<u32>,
     extents: u64,
 }
 
@@ -128,8 +128,94 @@ impl<'a> Device<'a> {
             why: &device.why,
             fill: &device.fill,
             commit: &device.commit,
-            error: error_text(device.error),
+            errno: (device.error != 0).then_some(device.error),
             extents: device.extents,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::schema;
+    use crate::device::DeviceNumber;
+    use crate::device::list::FileId;
+
+    fn device() -> RloopDevice {
+        let dev = DeviceNumber { major: 8, minor: 1 };
+        RloopDevice {
+            name: "rloop3".into(),
+            number: 3,
+            dev: DeviceNumber {
+                major: 259,
+                minor: 4,
+            },
+            instance: 17,
+            size_bytes: 1 << 30,
+            block_bytes: 512,
+            read_only: false,
+            partitions: true,
+            offset_bytes: 4096,
+            sizelimit_bytes: 0,
+            path: "/srv/a\tb.img".into(),
+            deleted: true,
+            file: Some(FileId {
+                st_dev: dev,
+                fs_dev: Some(dev),
+                ino: 131,
+            }),
+            provider: "vfs".into(),
+            why: "open-for-writing".into(),
+            fill: "layout".into(),
+            commit: "each".into(),
+            error: 5,
+            extents: 0,
+            counters: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_object_is_what_the_schema_says() {
+        let bare = RloopDevice {
+            file: None,
+            error: 0,
+            ..device()
+        };
+        let all = [device(), bare];
+        let devices = all.iter().map(Device::of).collect();
+        let value = serde_json::to_value(List { devices }).expect("is JSON");
+        schema::check("list", &value);
+        assert_eq!(value["devices"][0]["errno"], 5);
+        assert_eq!(value["devices"][1]["errno"], serde_json::Value::Null);
+        schema::check("list", &serde_json::json!({ "devices": [] }));
+        let mut wrong = value;
+        wrong["devices"][0]["why"] = "because".into();
+        assert!(schema::errors("list", &wrong).contains("because"));
+    }
+
+    #[test]
+    fn a_device_is_a_line_with_everything_in_it() {
+        let text = table(&[device()]).to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        let [names, line] = lines[..] else {
+            panic!("{text}");
+        };
+        assert!(names.starts_with("NAME") && names.ends_with("FILE"));
+        for word in [
+            "/dev/rloop3",
+            "1073741824",
+            "4096",
+            "vfs",
+            "open-for-writing",
+            "layout",
+            "each",
+        ] {
+            assert!(
+                line.split_whitespace().any(|cell| cell == word),
+                "{word}: {line}"
+            );
+        }
+        assert!(line.contains("os error 5"), "{line}");
+        assert!(line.ends_with("/srv/a\\tb.img (deleted)"), "{line}");
     }
 }

@@ -126,3 +126,47 @@ fn line(cells: [String; COLUMNS.len()]) -> String {
 fn as_object<S: Serializer>(counters: &[(&str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(counters.iter().copied())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::schema;
+    use crate::driver::abi::COUNTER_NAMES;
+
+    fn device(base: u64) -> RloopDevice {
+        let counters = COUNTER_NAMES.iter().zip(base..);
+        RloopDevice {
+            name: "rloop0".into(),
+            provider: "layout".into(),
+            why: "best".into(),
+            counters: counters
+                .map(|(name, value)| ((*name).to_owned(), value))
+                .collect(),
+            ..RloopDevice::default()
+        }
+    }
+
+    #[test]
+    fn a_report_is_what_the_schema_says() {
+        let (before, now) = (device(10), device(17));
+        let total = serde_json::to_value(report(&now, None)).expect("is JSON");
+        schema::check("stat", &total);
+        assert_eq!(total["counters"]["fast_reads"], 17);
+        let since = Some((&before, Duration::from_millis(1500)));
+        let delta = serde_json::to_value(report(&now, since)).expect("is JSON");
+        schema::check("stat", &delta);
+        assert_eq!(delta["interval_ns"], 1_500_000_000);
+        assert_eq!(delta["counters"]["errors"], 7);
+    }
+
+    #[test]
+    fn a_line_has_room_for_what_is_known_and_no_more() {
+        for (_, names) in COLUMNS {
+            assert!(
+                names.iter().all(|name| COUNTER_NAMES.contains(name)),
+                "{names:?}"
+            );
+        }
+        assert!(line(COLUMNS.map(|(name, _)| name.to_owned())).len() < 80);
+    }
+}

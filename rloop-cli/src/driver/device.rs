@@ -10,7 +10,7 @@ use crate::device::DeviceNumber;
 use crate::device::list::{FileId, attribute, instance, split_path};
 
 /// An attached rloop device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RloopDevice {
     /// Name without `/dev/`.
     pub name: String,
