@@ -43,6 +43,14 @@ impl DeviceNumber {
         })
     }
 
+    /// From how the kernel packs it; see [`to_kernel`](Self::to_kernel).
+    pub fn from_kernel(packed: u32) -> Self {
+        Self {
+            major: packed >> 20,
+            minor: packed & 0xf_ffff,
+        }
+    }
+
     /// As `st_dev` and `st_rdev` pack it.
     pub fn to_stat(self) -> u64 {
         rustix::fs::makedev(self.major, self.minor)
@@ -75,6 +83,7 @@ mod tests {
         assert_eq!(DeviceNumber::parse("259:70001\n"), Some(number));
         assert_eq!(number.to_string(), "259:70001");
         assert_eq!(number.to_kernel(), (259 << 20) + 70_001);
+        assert_eq!(DeviceNumber::from_kernel(number.to_kernel()), number);
         assert_eq!(DeviceNumber::parse("7"), None);
     }
 }

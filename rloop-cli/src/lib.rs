@@ -6,11 +6,14 @@
 pub mod btf;
 pub mod capability;
 pub mod cli;
+pub mod command;
 pub mod demo;
 pub mod device;
+pub mod driver;
 pub mod export;
 pub mod history;
 pub mod model;
+mod program;
 pub mod record;
 pub mod sample;
 pub mod source;

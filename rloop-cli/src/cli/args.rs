@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 
+use crate::program::About;
 use crate::tui::theme::ThemeName;
 
 /// The shortest interval, seconds: below it, looking costs more than what is looked at.
@@ -84,13 +84,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", value_enum)]
     pub(super) theme: Option<ThemeName>,
 
-    /// Print the manual page
-    #[arg(long, hide = true, exclusive = true)]
-    pub(super) print_man: bool,
-
-    /// Print completions for a shell
-    #[arg(long, hide = true, exclusive = true, value_name = "SHELL", value_enum)]
-    pub(super) print_completions: Option<Shell>,
+    /// What packagers ask for.
+    #[command(flatten)]
+    pub(super) about: About,
 
     /// What this program runs itself as.
     #[command(subcommand)]
@@ -121,7 +117,7 @@ pub(super) enum ColorWhen {
 }
 
 /// Seconds, as text.
-fn interval(text: &str) -> Result<Duration, String> {
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| "not a number of seconds".to_owned())?;

@@ -165,7 +165,7 @@ fn configure(name: &str, backing: &File, options: &AttachOptions) -> io::Result<
 }
 
 /// Makes the device node where nobody else does (no udev, no devtmpfs); true if it did.
-fn ensure_node(path: &Path, name: &str) -> io::Result<bool> {
+pub(crate) fn ensure_node(path: &Path, name: &str) -> io::Result<bool> {
     if path.exists() {
         return Ok(false);
     }

@@ -119,7 +119,7 @@ fn read(name: &str, number: u32, mounts: &Mounts) -> Option<LoopDevice> {
     let mut file = status
         .map(FileId::from_status)
         .map_err(|e| format!("/dev/{name}: {e}"));
-    let (path, deleted) = split_path(path, &file);
+    let (path, deleted) = split_path(path, file.as_ref().ok());
     let mount = file
         .as_ref()
         .ok()
@@ -149,7 +149,8 @@ fn read(name: &str, number: u32, mounts: &Mounts) -> Option<LoopDevice> {
     (self::instance(&folder) == instance).then_some(device)
 }
 
-fn attribute(folder: &Path, name: &str) -> Option<u64> {
+/// A number that a file of a folder in sysfs holds.
+pub(crate) fn attribute(folder: &Path, name: &str) -> Option<u64> {
     fs::read_to_string(folder.join(name))
         .ok()?
         .trim()
@@ -158,7 +159,7 @@ fn attribute(folder: &Path, name: &str) -> Option<u64> {
 }
 
 /// Kernels before 5.15 have no `diskseq`: there the device counts as one for ever.
-fn instance(folder: &Path) -> u64 {
+pub(crate) fn instance(folder: &Path) -> u64 {
     attribute(folder, "diskseq").unwrap_or(0)
 }
 
@@ -202,7 +203,7 @@ pub(super) fn open_node(name: &str, dev: DeviceNumber) -> io::Result<File> {
 }
 
 /// Takes the mark of a deleted file off, unless the file is really called so.
-fn split_path(path: Vec<u8>, file: &Result<FileId, String>) -> (PathBuf, bool) {
+pub(crate) fn split_path(path: Vec<u8>, file: Option<&FileId>) -> (PathBuf, bool) {
     let to_path = |bytes: &[u8]| PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec()));
     match path.strip_suffix(b" (deleted)") {
         Some(bare) if !is_file(&to_path(&path), file) => (to_path(bare), true),
@@ -210,8 +211,8 @@ fn split_path(path: Vec<u8>, file: &Result<FileId, String>) -> (PathBuf, bool) {
     }
 }
 
-fn is_file(path: &Path, file: &Result<FileId, String>) -> bool {
-    let (Ok(stat), Ok(id)) = (fs::metadata(path), file) else {
+fn is_file(path: &Path, file: Option<&FileId>) -> bool {
+    let (Ok(stat), Some(id)) = (fs::metadata(path), file) else {
         return false;
     };
     id.is(&stat)

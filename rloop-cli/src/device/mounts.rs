@@ -37,6 +37,11 @@ impl Mounts {
         ))
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Mount> {
+        self.0.iter()
+    }
+
     /// The mount with this number.
     pub fn by_id(&self, id: u64) -> Option<&Mount> {
         self.0.iter().find(|mount| mount.id == id)
