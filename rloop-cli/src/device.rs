@@ -14,7 +14,7 @@ pub mod gaps;
 pub mod list;
 pub mod mounts;
 
-pub use list::{LoopDevice, list};
+pub use list::{Lister, LoopDevice, list};
 
 /// A device number, split: the kernel, `stat` and the probes each pack it differently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,5 +1,6 @@
-//! The loop devices that are attached now, from sysfs and one ioctl each.
+//! The loop devices that are attached now, from sysfs and, when one is new, an ioctl.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -50,6 +51,8 @@ pub struct LoopDevice {
     pub offset_bytes: u64,
     /// How much of the file it shows, bytes; 0 for all.
     pub sizelimit_bytes: u64,
+    /// What the kernel calls the backing file now.
+    told: Vec<u8>,
     /// Path of the backing file, without the kernel's mark for deleted ones.
     pub path: PathBuf,
     /// The path was deleted.
@@ -62,19 +65,46 @@ pub struct LoopDevice {
 
 /// The attached loop devices in natural order. One that vanishes meanwhile is left out.
 pub fn list() -> io::Result<Vec<LoopDevice>> {
-    let mounts = Mounts::read()?;
-    let mut devices = Vec::new();
-    for entry in fs::read_dir("/sys/block")? {
-        let name = entry?.file_name().into_string().unwrap_or_default();
-        let number = name
-            .strip_prefix("loop")
-            .and_then(|number| number.parse().ok());
-        if let Some(number) = number {
-            devices.extend(read(&name, number, &mounts));
+    Lister::default().list()
+}
+
+/// Lists again and again: which file is behind a device is asked only when it may have changed.
+#[derive(Debug, Default)]
+pub struct Lister {
+    mounts: Mounts,
+    known: BTreeMap<u32, LoopDevice>,
+}
+
+impl Lister {
+    /// As [`list`].
+    pub fn list(&mut self) -> io::Result<Vec<LoopDevice>> {
+        let mounts = Mounts::read()?;
+        // A mount may be the one that a file is on: all is asked again.
+        let mut known = if mounts == self.mounts {
+            std::mem::take(&mut self.known)
+        } else {
+            BTreeMap::new()
+        };
+        for entry in fs::read_dir("/sys/block")? {
+            let name = entry?.file_name().into_string().unwrap_or_default();
+            let number = name
+                .strip_prefix("loop")
+                .and_then(|number| number.parse().ok());
+            let Some(number) = number else { continue };
+            let before = known.remove(&number);
+            let now = before.and_then(LoopDevice::again);
+            if let Some(now) = now.or_else(|| LoopDevice::read(&name, number, &mounts)) {
+                self.known.insert(number, now);
+            }
         }
+        self.mounts = mounts;
+        Ok(self.known.values().cloned().collect())
     }
-    devices.sort_by_key(|device: &LoopDevice| device.number);
-    Ok(devices)
+
+    /// The mounts at the last list.
+    pub fn mounts(&self) -> &Mounts {
+        &self.mounts
+    }
 }
 
 /// One device, given its name without `/dev/`; `None` if it is not attached.
@@ -83,7 +113,7 @@ pub fn find(name: &str) -> io::Result<Option<LoopDevice>> {
         .strip_prefix("loop")
         .and_then(|number| number.parse().ok());
     let mounts = Mounts::read()?;
-    Ok(number.and_then(|number| read(name, number, &mounts)))
+    Ok(number.and_then(|number| LoopDevice::read(name, number, &mounts)))
 }
 
 impl LoopDevice {
@@ -95,7 +125,7 @@ impl LoopDevice {
     /// Requests in flight as the kernel counts them; `None` if it does not (`queue/iostats` is 0).
     pub fn in_flight(&self) -> Option<u64> {
         const IN_FLIGHT: usize = 8;
-        let folder = Path::new("/sys/block").join(&self.name);
+        let folder = folder(&self.name);
         let stat = fs::read_to_string(folder.join("stat")).ok()?;
         let counts = attribute(&folder, "queue/iostats")? != 0;
         let field = stat.split_whitespace().nth(IN_FLIGHT)?;
@@ -108,45 +138,80 @@ impl LoopDevice {
     }
 }
 
-/// `None` when the device is not attached, or no longer.
-fn read(name: &str, number: u32, mounts: &Mounts) -> Option<LoopDevice> {
-    let folder = Path::new("/sys/block").join(name);
-    let instance = instance(&folder);
+impl LoopDevice {
+    /// `None` when the device is not attached, or no longer.
+    fn read(name: &str, number: u32, mounts: &Mounts) -> Option<Self> {
+        let folder = folder(name);
+        let instance = instance(&folder);
+        let told = told(&folder)?;
+        let dev = DeviceNumber::parse(&fs::read_to_string(folder.join("dev")).ok()?)?;
+        let status = open_node(name, dev).and_then(|device| abi::loop_status(&device));
+        let mut file = status
+            .map(FileId::from_status)
+            .map_err(|e| format!("/dev/{name}: {e}"));
+        let (path, deleted) = split_path(&told, file.as_ref().ok());
+        let mount = file
+            .as_ref()
+            .ok()
+            .and_then(|id| mount_of(&path, deleted, id, mounts));
+        if let Ok(id) = &mut file {
+            id.fs_dev = mount.map(|mount| mount.dev);
+        }
+        let device = Self {
+            name: name.to_owned(),
+            number,
+            dev,
+            instance,
+            told,
+            path,
+            deleted,
+            file,
+            disk: mount.and_then(|mount| mount.block_device()),
+            size_bytes: 0,
+            logical_block_bytes: 0,
+            nr_requests: 0,
+            read_only: false,
+            claims_direct: false,
+            autoclear: false,
+            offset_bytes: 0,
+            sizelimit_bytes: 0,
+        };
+        device.settings()
+    }
+
+    /// The same device a while later; `None` if it may be attached to another file, or the file has
+    /// another name, or who it is could not be told.
+    fn again(self) -> Option<Self> {
+        let same = self.file.is_ok() && told(&folder(&self.name))? == self.told;
+        same.then_some(self)?.settings()
+    }
+
+    /// What can be set while it is attached.
+    fn settings(mut self) -> Option<Self> {
+        let folder = folder(&self.name);
+        let number = |name| attribute(&folder, name);
+        self.size_bytes = number("size")? * 512;
+        self.logical_block_bytes = number("queue/logical_block_size")? as u32;
+        self.nr_requests = number("queue/nr_requests")? as u32;
+        self.read_only = number("ro")? != 0;
+        self.claims_direct = number("loop/dio")? != 0;
+        self.autoclear = number("loop/autoclear")? != 0;
+        self.offset_bytes = number("loop/offset")?;
+        self.sizelimit_bytes = number("loop/sizelimit")?;
+        // Attached to another file meanwhile: half of it all would belong to the old one.
+        (instance(&folder) == self.instance).then_some(self)
+    }
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new("/sys/block").join(name)
+}
+
+/// What the kernel calls the backing file now.
+fn told(folder: &Path) -> Option<Vec<u8>> {
     let mut path = fs::read(folder.join("loop/backing_file")).ok()?;
     path.pop_if(|last| *last == b'\n');
-    let dev = DeviceNumber::parse(&fs::read_to_string(folder.join("dev")).ok()?)?;
-    let status = open_node(name, dev).and_then(|device| abi::loop_status(&device));
-    let mut file = status
-        .map(FileId::from_status)
-        .map_err(|e| format!("/dev/{name}: {e}"));
-    let (path, deleted) = split_path(path, file.as_ref().ok());
-    let mount = file
-        .as_ref()
-        .ok()
-        .and_then(|id| mount_of(&path, deleted, id, mounts));
-    if let Ok(id) = &mut file {
-        id.fs_dev = mount.map(|mount| mount.dev);
-    }
-    let device = LoopDevice {
-        name: name.to_owned(),
-        number,
-        dev,
-        instance,
-        size_bytes: attribute(&folder, "size")? * 512,
-        logical_block_bytes: attribute(&folder, "queue/logical_block_size")? as u32,
-        nr_requests: attribute(&folder, "queue/nr_requests")? as u32,
-        read_only: attribute(&folder, "ro")? != 0,
-        claims_direct: attribute(&folder, "loop/dio")? != 0,
-        autoclear: attribute(&folder, "loop/autoclear")? != 0,
-        offset_bytes: attribute(&folder, "loop/offset")?,
-        sizelimit_bytes: attribute(&folder, "loop/sizelimit")?,
-        path,
-        deleted,
-        file,
-        disk: mount.and_then(|mount| mount.block_device()),
-    };
-    // Attached to another file meanwhile: half of the above would belong to the old one.
-    (self::instance(&folder) == instance).then_some(device)
+    Some(path)
 }
 
 /// A number that a file of a folder in sysfs holds.
@@ -203,11 +268,11 @@ pub(super) fn open_node(name: &str, dev: DeviceNumber) -> io::Result<File> {
 }
 
 /// Takes the mark of a deleted file off, unless the file is really called so.
-pub(crate) fn split_path(path: Vec<u8>, file: Option<&FileId>) -> (PathBuf, bool) {
+pub(crate) fn split_path(path: &[u8], file: Option<&FileId>) -> (PathBuf, bool) {
     let to_path = |bytes: &[u8]| PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec()));
     match path.strip_suffix(b" (deleted)") {
-        Some(bare) if !is_file(&to_path(&path), file) => (to_path(bare), true),
-        _ => (to_path(&path), false),
+        Some(bare) if !is_file(&to_path(path), file) => (to_path(bare), true),
+        _ => (to_path(path), false),
     }
 }
 

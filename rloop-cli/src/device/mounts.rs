@@ -25,7 +25,7 @@ pub struct Mount {
 }
 
 /// All mounts, read at one instant.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mounts(Vec<Mount>);
 
 impl Mounts {

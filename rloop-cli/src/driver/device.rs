@@ -101,7 +101,7 @@ fn read(folder: &Path, number: u32, file: Option<FileId>) -> Option<RloopDevice>
     let value = |name: &str| attribute(folder, name);
     let mut path = fs::read(folder.join("rloop/backing_file")).ok()?;
     path.pop_if(|last| *last == b'\n');
-    let (path, deleted) = split_path(path, file.as_ref());
+    let (path, deleted) = split_path(&path, file.as_ref());
     Some(RloopDevice {
         name: format!("rloop{number}"),
         number,
