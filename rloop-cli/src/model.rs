@@ -8,13 +8,14 @@ mod latency;
 use std::sync::Arc;
 
 pub use derive::derive;
+pub(crate) use extents::gallop;
 
 use rloop_common::op::OPS;
 use serde::Serialize;
 
 use crate::sample::{
-    Backing, BypassSample, Extent, Facts, HolesSample, Kind, Lost, ProbeCost, SplitSample, State,
-    Submitter, Unavailable,
+    Backing, BypassSample, DataExtents, Extent, Facts, HolesSample, Kind, Lost, ProbeCost,
+    SplitSample, State, Submitter, Unavailable,
 };
 
 /// Everything a view or an exporter draws, for one interval.
@@ -94,6 +95,8 @@ pub struct DeviceFrame {
     pub device_cached_pages: Option<u64>,
     /// The extents of the device.
     pub extents: Arc<Vec<Extent>>,
+    /// Those of them that are data.
+    pub data: DataExtents,
     /// The extents touched in the interval, in order of `start_bytes`.
     pub touched: Vec<ExtentFrame>,
     /// How many neighbouring extents share counters.

@@ -99,6 +99,9 @@ pub struct DeviceSample {
     pub device_cached_pages: Option<u64>,
     /// The mapping of the part of the file that the device shows, in order of `start_bytes`.
     pub extents: Arc<Vec<Extent>>,
+    /// How many of them are data, and their bytes: a million of them are not counted again for each
+    /// frame.
+    pub data: DataExtents,
     /// Counters of the extents that were ever touched, in order of `start_bytes`.
     pub extent_counters: Vec<ExtentCounters>,
     /// How many neighbouring extents share one set of counters; 1 if none do.
@@ -168,8 +171,6 @@ pub struct OpSample {
     pub errors: u64,
     /// Requests handed back by the driver.
     pub requeued: u64,
-    /// Sum of latencies, nanoseconds.
-    pub total_ns: u64,
     /// The longest ever, nanoseconds.
     pub max_ns: u64,
     /// Start to completion, `Fine` buckets.
@@ -184,11 +185,18 @@ pub struct OpSample {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Buckets(pub Vec<(u16, u64)>);
 
-/// Sums of the parts of the requests that were split, nanoseconds.
+/// Sums of the parts of reads and writes, nanoseconds. At high rates one of many requests is split and
+/// stands for them all: everything but `sampled` counts it that many times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitSample {
-    /// How many requests were split.
+    /// How many requests were split, or stand behind one that was.
     pub requests: u64,
+    /// How many were split.
+    pub sampled: u64,
+    /// Of `requests`, those that went through the page cache: their parts are derived from when the
+    /// driver's worker was done with the request before, and their time on the disk is in the
+    /// filesystem's.
+    pub derived: u64,
     /// Waiting to be issued.
     pub queue_ns: u64,
     /// Waiting for, and in, the worker.
@@ -270,6 +278,26 @@ pub struct Extent {
     pub state: State,
 }
 
+/// The extents of a mapping that are no holes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataExtents {
+    /// How many there are.
+    pub count: u64,
+    /// Their length together.
+    pub bytes: u64,
+}
+
+impl DataExtents {
+    /// Counts them.
+    pub fn of(extents: &[Extent]) -> Self {
+        let data = extents.iter().filter(|extent| extent.state != State::Hole);
+        data.fold(Self::default(), |sum, extent| Self {
+            count: sum.count + 1,
+            bytes: sum.bytes + extent.len_bytes,
+        })
+    }
+}
+
 /// Counters of one extent, or of neighbours that share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtentCounters {
@@ -285,8 +313,9 @@ pub struct ExtentCounters {
     pub write_bytes: u64,
     /// The longest request that touched it, nanoseconds.
     pub max_ns: u64,
-    /// Latency of requests that touched it, `Coarse` buckets.
-    pub latency: Buckets,
+    /// Latency of requests that touched it, `Coarse` buckets. Shared with the sample before for as long
+    /// as nothing is added.
+    pub latency: Arc<Buckets>,
 }
 
 /// A cgroup.

@@ -30,6 +30,8 @@ fn split_of_a_delayed_write(folder: &Path, frozen: &Path) -> SplitSample {
     let after = settled(&mut live, &device).split;
     SplitSample {
         requests: after.requests - before.requests,
+        sampled: after.sampled - before.sampled,
+        derived: after.derived - before.derived,
         queue_ns: after.queue_ns - before.queue_ns,
         worker_ns: after.worker_ns - before.worker_ns,
         filesystem_ns: after.filesystem_ns - before.filesystem_ns,

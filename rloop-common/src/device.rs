@@ -19,18 +19,23 @@ pub struct OpCounters {
     pub errors: u64,
     /// Requests handed back to the queue by the driver.
     pub requeued: u64,
-    /// Sum over completed requests with a valid start time, nanoseconds from start to completion.
-    pub total_ns: u64,
     /// The longest of them since the device is watched, nanoseconds.
     pub max_ns: u64,
 }
 
-/// Where the time of a request went, sums in nanoseconds over the requests that were split.
+/// Where the time of requests went. At high rates one of many is split and stands for them all: all
+/// but `sampled` count it that many times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Split {
-    /// Requests that were split into all four parts.
+    /// Requests that were split, or that one of those that were stands for.
     pub requests: u64,
+    /// Requests that were split.
+    pub sampled: u64,
+    /// Of `requests`, those that went through the page cache: derived, because the filesystem does not
+    /// tell when it got them. A worker serves them one by one, so it began with one when it had ended
+    /// the one before. Their time on the disk is in the filesystem's.
+    pub derived: u64,
     /// From the start of the request to its issue to the driver.
     pub queue_ns: u64,
     /// From issue until the filesystem got it: waiting for, and in, the worker.
@@ -40,6 +45,27 @@ pub struct Split {
     /// From the first request on the disk below to the last completion there.
     pub disk_ns: u64,
 }
+
+/// Mark of a loop device that the file of a watched one lies on.
+pub const BELOW: u32 = 1 << 16;
+
+/// Which requests are split: at low rates all, at high rates one of `every`, chosen at random.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Sampling {
+    /// Number of the window of time that `seen` counts in.
+    pub window: u64,
+    /// Requests submitted in it so far.
+    pub seen: u32,
+    /// One of how many is split in it.
+    pub every: u32,
+}
+
+/// A window is `2^WINDOW_BITS` ticks of the kernel long: 64 ms where it ticks 250 times a second.
+pub const WINDOW_BITS: u32 = 4;
+
+/// At most so many requests are split in a window, on each processor, while the rate is steady.
+pub const SPLIT_PER_WINDOW: u32 = 64;
 
 /// How the bytes of the backing file went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,8 +107,10 @@ pub struct Holes {
 pub struct DeviceBlock {
     /// By [`Op`](crate::Op).
     pub ops: [OpCounters; OPS],
-    /// Direct requests only: the others have no begin event of their own.
+    /// Where the time of reads and writes went.
     pub split: Split,
+    /// Which of them are split.
+    pub sampling: Sampling,
     /// Bytes by path.
     pub bypass: Bypass,
     /// Hole fills, conversions and punches.
@@ -101,9 +129,9 @@ pub struct DeviceBlock {
     pub service: [[u32; COARSE_BUCKETS]; OPS],
 }
 
-const _: () = assert!(size_of::<OpCounters>() == 64);
+const _: () = assert!(size_of::<OpCounters>() == 56);
 const _: () =
-    assert!(size_of::<DeviceBlock>() == 5 * 64 + 40 + 32 + 48 + 24 + 4 * 5 * (2048 + 288));
+    assert!(size_of::<DeviceBlock>() == 5 * 56 + 56 + 16 + 32 + 48 + 24 + 4 * 5 * (2048 + 288));
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted above); any bit pattern is valid.
 #[cfg(feature = "user")]

@@ -2,8 +2,11 @@
 
 use crate::bucket::COARSE_BUCKETS;
 
-/// The most extents of one table: twenty steps of a binary search.
-pub const MAX_EXTENTS: usize = 1 << 20;
+/// Starts in one [`Leaf`] of a table.
+pub const LEAF: usize = 1 << 10;
+
+/// The most extents of one table: as many leaves as a leaf has starts.
+pub const MAX_EXTENTS: usize = LEAF * LEAF;
 
 /// The most extents one request is attributed to; what it touches beyond is counted as unattributed.
 pub const MAX_EXTENTS_PER_REQUEST: u32 = 512;
@@ -12,17 +15,46 @@ pub const MAX_EXTENTS_PER_REQUEST: u32 = 512;
 /// neighbours: extent `i` counts in cell `i >> shift`.
 pub const MAX_CELLS: usize = 1 << 16;
 
-/// Head of an extent table: entry 0 of its map. The starts follow, from entry 1 on.
+/// A part of an extent table, in bytes; what is not used is [`END`].
+///
+/// Value 0 of a table's map is its root: at place `i` the first start of leaf `i`, and at place 0, where
+/// a search never looks, the [`TableHead`]. The leaves follow, from value 1 on. So a search takes two
+/// look-ups and twenty comparisons, however many extents there are.
+pub type Leaf = [u64; LEAF];
+
+/// A start that no request reaches.
+pub const END: u64 = u64::MAX;
+
+/// What is known of an extent table as a whole.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct TableHead {
-    /// How many extents follow.
+    /// How many extents it has.
     pub count: u32,
     /// Extent `i` counts in cell `i >> shift`.
-    pub shift: u32,
+    pub shift: u16,
+    /// Where in a leaf a search begins: at 0. The probes read it, because the verifier would follow a
+    /// million paths from a number that it knows.
+    pub first: u16,
 }
 
 const _: () = assert!(size_of::<TableHead>() == size_of::<u64>());
+
+impl TableHead {
+    /// As it stands in the root.
+    pub const fn to_bits(self) -> u64 {
+        self.count as u64 | (self.shift as u64) << 32 | (self.first as u64) << 48
+    }
+
+    /// Back from the root.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self {
+            count: bits as u32,
+            shift: (bits >> 32) as u16,
+            first: (bits >> 48) as u16,
+        }
+    }
+}
 
 /// Counters of one cell.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +76,6 @@ pub struct ExtentCell {
 
 const _: () = assert!(size_of::<ExtentCell>() == 40 + 4 * COARSE_BUCKETS);
 
-// SAFETY: both are `repr(C)`, integers only, no padding (asserted above).
-#[cfg(feature = "user")]
-unsafe impl aya::Pod for TableHead {}
-// SAFETY: as above.
+// SAFETY: `repr(C)`, integers only, no padding (asserted above); any bit pattern is valid.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for ExtentCell {}

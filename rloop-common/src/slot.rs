@@ -4,7 +4,10 @@
 ///
 /// Only one request has a tag at a time, so nobody else writes its slot; a slot that is still open
 /// when its tag is issued again is one completion that the probes did not see.
-#[derive(Clone, Copy, Debug, Default)]
+///
+/// The first half, a line of the processor's cache, is for every request; the second one is touched
+/// only for those whose time is split.
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Slot {
     /// Address of the request, 0 when the slot is free.
@@ -13,21 +16,43 @@ pub struct Slot {
     pub start_ns: u64,
     /// When the driver got the request.
     pub issue_ns: u64,
-    /// When the filesystem got it, 0 if not seen.
-    pub filesystem_ns: u64,
-    /// When its first request on the disk below started, 0 if none was seen.
-    pub disk_start_ns: u64,
-    /// When its last request on the disk below completed.
-    pub disk_end_ns: u64,
     /// Byte offset on the device.
     pub offset_bytes: u64,
     /// Length in bytes.
     pub len_bytes: u32,
     /// [`Op`](crate::Op) number.
     pub op: u32,
+    /// How many requests this one stands for in the split of time; 0 if it is not split.
+    pub weight: u32,
+    /// 1 once it was seen to go by direct I/O.
+    pub direct: u32,
+    /// How many extents it touches, 0 if none is known; then the next three say nothing.
+    pub touched: u32,
+    /// The number of the extent table.
+    pub generation: u32,
+    /// The first extent that it touches.
+    pub extent: u32,
+    /// Extent `i` counts in cell `i >> shift`.
+    pub shift: u32,
+    /// What is known for the split of its time, if it is split.
+    pub below: Below,
 }
 
-const _: () = assert!(size_of::<Slot>() == 64);
+/// When a request was where below the driver.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Below {
+    /// When the filesystem got it, 0 if not seen.
+    pub filesystem_ns: u64,
+    /// When its first request on the disk below started, 0 if none was seen.
+    pub disk_start_ns: u64,
+    /// When its last request on the disk below completed.
+    pub disk_end_ns: u64,
+    /// Fills the line.
+    pub unused: [u64; 5],
+}
+
+const _: () = assert!(size_of::<Slot>() == 128 && core::mem::offset_of!(Slot, below) == 64);
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted above); any bit pattern is valid.
 #[cfg(feature = "user")]

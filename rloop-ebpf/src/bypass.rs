@@ -8,7 +8,7 @@ use aya_ebpf::{
 use rloop_common::{Op, device::Bypass};
 
 use crate::{
-    below, debug,
+    debug, flight,
     kernel::{
         FILE_INODE, INODE_INO, ITER_COUNT, KIOCB_FILE, KIOCB_FLAGS, MAPPING_HOST, file_of, follow,
         peek,
@@ -44,29 +44,38 @@ pub fn dio_complete(ctx: BtfTracePointContext) -> i32 {
     let iocb: *const u8 = ctx.arg(0);
     // Only completions count: begin events repeat when the caller retries.
     let bytes: i64 = ctx.arg(2);
-    if bytes <= 0 {
-        return 0;
-    }
-    let inode = follow(follow(iocb, &KIOCB_FILE), &FILE_INODE);
-    if let Some(bypass) = bypass(inode) {
-        // SAFETY: map values live as long as the program runs.
-        unsafe {
-            // The loop driver does not set the flag; its own request tells.
-            let write = match below::slot_of(iocb) {
-                Some(slot) => (*slot).op == Op::Write as u32,
-                None => {
-                    debug::foreign_direct_io(peek(inode, &INODE_INO), bytes as u64);
-                    peek::<i32>(iocb, &KIOCB_FLAGS) & IOCB_WRITE != 0
-                }
-            };
-            if write {
-                add(&raw mut (*bypass).direct_write_bytes, bytes as u64);
-            } else {
-                add(&raw mut (*bypass).direct_read_bytes, bytes as u64);
-            }
-        }
+    if bytes > 0 {
+        let _ = direct(iocb, bytes as u64);
     }
     0
+}
+
+#[inline(always)]
+fn direct(iocb: *const u8, bytes: u64) -> Option<()> {
+    // SAFETY: map values live as long as the program runs; only the tag's owner writes its slot.
+    unsafe {
+        // The loop driver sets no flag for writes; its own request tells.
+        let (block, write) = match flight::slot(iocb) {
+            Some((device, slot)) => {
+                (*slot).direct = 1;
+                (block(device)?, (*slot).op == Op::Write as u32)
+            }
+            None => {
+                let inode = follow(follow(iocb, &KIOCB_FILE), &FILE_INODE);
+                let block = block(file_of(inode)?)?;
+                debug::foreign_direct_io(peek(inode, &INODE_INO), bytes);
+                let write = peek::<i32>(iocb, &KIOCB_FLAGS) & IOCB_WRITE != 0;
+                (block, write)
+            }
+        };
+        let bypass = &raw mut (*block).bypass;
+        if write {
+            add(&raw mut (*bypass).direct_write_bytes, bytes);
+        } else {
+            add(&raw mut (*bypass).direct_read_bytes, bytes);
+        }
+    }
+    Some(())
 }
 
 /// A buffered read asks for pages several times, each time for what is left of it: only the first

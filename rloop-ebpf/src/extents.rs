@@ -5,14 +5,16 @@ use core::ffi::c_void;
 use rloop_common::{
     bucket::Coarse,
     device::DeviceBlock,
-    extent::{ExtentCell, MAX_EXTENTS, MAX_EXTENTS_PER_REQUEST, TableHead},
+    extent::{END, ExtentCell, LEAF, Leaf, MAX_EXTENTS_PER_REQUEST, TableHead},
+    slot::Slot,
 };
 
-use crate::debug;
-use crate::maps::{CELLS, CURRENT, TABLES, add, bump};
+use crate::{
+    debug,
+    maps::{CELLS, CURRENT, TABLES, add, bump},
+};
 
-/// Steps of the binary search.
-const STEPS: u32 = MAX_EXTENTS.ilog2() + 1;
+const LEAF_BITS: u32 = LEAF.ilog2();
 
 /// A walk over the extents of one request.
 #[repr(C)]
@@ -21,48 +23,40 @@ struct Walk {
     place: u32,
     /// The extent to look at next.
     extent: u32,
-    count: u32,
     shift: u32,
+    write: u32,
     start: u64,
     end: u64,
     /// Latency to add, or 0 to count the request.
     latency_ns: u64,
-    write: u32,
+    /// Extents that were touched.
+    touched: u32,
     /// The walk saw the request's end.
     done: u32,
 }
 
-/// Where extent `index` starts, in bytes.
+/// The place of the last start at or before `offset`, or place 0.
 #[inline(always)]
-fn start_of(place: u32, index: u32) -> Option<u64> {
-    TABLES.get_value(place, &(index + 1)).copied()
-}
-
-/// A search for the last extent that starts at or before `offset`.
-#[repr(C)]
-struct Search {
-    offset: u64,
-    place: u32,
-    low: u32,
-    high: u32,
-    _unused: u32,
-}
-
-/// One step of the search; 1 ends it.
-extern "C" fn halve(_step: u32, search: *mut c_void) -> i64 {
-    let search = search.cast::<Search>();
-    // SAFETY: the kernel passes the pointer given to `bpf_loop`, which outlives the loop.
-    unsafe {
-        if (*search).high - (*search).low <= 1 {
-            return 1;
+fn search(leaf: &Leaf, first: u16, offset: u64) -> usize {
+    const MASK: usize = LEAF - 1;
+    let mut low = usize::from(first) & MASK;
+    let mut step = LEAF / 2;
+    while step > 0 {
+        let middle = (low + step) & MASK;
+        if leaf[middle] <= offset {
+            low = middle;
         }
-        let middle = (*search).low + ((*search).high - (*search).low) / 2;
-        match start_of((*search).place, middle) {
-            Some(start) if start <= (*search).offset => (*search).low = middle,
-            _ => (*search).high = middle,
-        }
+        step /= 2;
     }
-    0
+    low
+}
+
+/// Where extent `index` starts, in bytes; [`END`] if there is none.
+#[inline(always)]
+fn start_of(place: u32, index: u32) -> u64 {
+    TABLES
+        .get_value(place, &((index >> LEAF_BITS) + 1))
+        .map_or(END, |leaf| leaf[index as usize & (LEAF - 1)])
 }
 
 /// Adds to one extent's counters; 1 ends the walk.
@@ -71,11 +65,7 @@ extern "C" fn visit(_step: u32, walk: *mut c_void) -> i64 {
     // SAFETY: the kernel passes the pointer given to `bpf_loop`, which outlives the loop.
     unsafe {
         let index = (*walk).extent;
-        let next = if index + 1 < (*walk).count {
-            start_of((*walk).place, index + 1).unwrap_or(u64::MAX)
-        } else {
-            u64::MAX
-        };
+        let next = start_of((*walk).place, index + 1);
         let end = if next < (*walk).end {
             next
         } else {
@@ -83,8 +73,13 @@ extern "C" fn visit(_step: u32, walk: *mut c_void) -> i64 {
         };
         if let Some(cell) = CELLS.get_value_ptr_mut((*walk).place, &(index >> ((*walk).shift & 31)))
         {
-            touch(cell, &*walk, end - (*walk).start);
+            if (*walk).latency_ns != 0 {
+                timed(cell, (*walk).latency_ns);
+            } else {
+                counted(cell, end - (*walk).start, (*walk).write != 0);
+            }
         }
+        (*walk).touched += 1;
         if end >= (*walk).end {
             (*walk).done = 1;
             return 1;
@@ -98,19 +93,10 @@ extern "C" fn visit(_step: u32, walk: *mut c_void) -> i64 {
 /// # Safety
 /// `cell` is a map value.
 #[inline(always)]
-unsafe fn touch(cell: *mut ExtentCell, walk: &Walk, bytes: u64) {
+unsafe fn counted(cell: *mut ExtentCell, bytes: u64, write: bool) {
     // SAFETY: by the caller's promise.
     unsafe {
-        if walk.latency_ns != 0 {
-            if walk.latency_ns > (*cell).max_ns {
-                (*cell).max_ns = walk.latency_ns;
-            }
-            bump(
-                (&raw mut (*cell).latency)
-                    .cast::<u32>()
-                    .add(Coarse::index(walk.latency_ns)),
-            );
-        } else if walk.write != 0 {
+        if write {
             add(&raw mut (*cell).writes, 1);
             add(&raw mut (*cell).write_bytes, bytes);
         } else {
@@ -120,74 +106,161 @@ unsafe fn touch(cell: *mut ExtentCell, walk: &Walk, bytes: u64) {
     }
 }
 
-/// Walks the extents of a request; whether all of it was attributed.
+/// # Safety
+/// `cell` is a map value.
 #[inline(always)]
-fn walk(device: u32, offset: u64, len: u32, latency_ns: u64, write: bool) -> bool {
-    let Some(current) = CURRENT.get(device) else {
-        return false;
-    };
-    let place = 2 * device + (*current & 1);
-    let Some(head) = TABLES.get_value(place, &0) else {
-        return false;
-    };
-    // SAFETY: entry 0 is a `TableHead`, of the same size and alignment.
-    let head = unsafe { *(core::ptr::from_ref(head).cast::<TableHead>()) };
-    if head.count == 0 {
-        return false;
+unsafe fn timed(cell: *mut ExtentCell, latency_ns: u64) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        if latency_ns > (*cell).max_ns {
+            (*cell).max_ns = latency_ns;
+        }
+        bump(
+            (&raw mut (*cell).latency)
+                .cast::<u32>()
+                .add(Coarse::index(latency_ns)),
+        );
     }
-    let mut search = Search {
-        offset,
-        place,
-        low: 0,
-        high: head.count,
-        _unused: 0,
-    };
-    // SAFETY: `halve` takes a `Search`, which lives until the loop ends.
-    unsafe { bpf_loop(STEPS, halve as *mut c_void, (&raw mut search).cast(), 0) };
-    let mut walk = Walk {
-        place,
-        extent: search.low,
-        count: head.count,
-        shift: head.shift,
-        start: offset,
-        end: offset + u64::from(len),
-        latency_ns,
-        write: u32::from(write),
-        done: 0,
-    };
+}
+
+fn run(walk: &mut Walk) -> bool {
     // SAFETY: `visit` takes a `Walk`, which lives until the loop ends.
     unsafe {
         bpf_loop(
             MAX_EXTENTS_PER_REQUEST,
             visit as *mut c_void,
-            (&raw mut walk).cast(),
+            core::ptr::from_mut(walk).cast(),
             0,
         )
     };
     walk.done != 0
 }
 
-/// Counts a submitted read or write on the extents it touches.
+/// Counts a submitted read or write on the extents it touches, and notes them in its slot.
 ///
 /// # Safety
-/// `block` is a map value.
+/// `block` and `slot` are map values.
 #[inline(always)]
-pub unsafe fn submitted(device: u32, block: *mut DeviceBlock, offset: u64, len: u32, write: bool) {
-    if !walk(device, offset, len, 0, write) {
-        // SAFETY: by the caller's promise.
-        add(unsafe { &raw mut (*block).unattributed }, 1);
-        debug::extent_missed(device, offset, len);
+pub unsafe fn submitted(device: u32, block: *mut DeviceBlock, slot: *mut Slot, write: bool) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        if attribute(device, slot, write).is_none() {
+            add(&raw mut (*block).unattributed, 1);
+            debug::extent_missed(device, (*slot).offset_bytes, (*slot).len_bytes);
+        }
+    }
+}
+
+/// Where a byte lies in a device's table.
+struct Found {
+    generation: u32,
+    place: u32,
+    extent: u32,
+    shift: u32,
+    /// Start of the extent after it.
+    next: u64,
+}
+
+#[inline(always)]
+fn find(device: u32, offset: u64) -> Option<Found> {
+    let generation = *CURRENT.get(device)?;
+    let place = 2 * device + (generation & 1);
+    let root = TABLES.get_value(place, &0)?;
+    let head = TableHead::from_bits(root[0]);
+    if head.count == 0 {
+        return None;
+    }
+    let branch = search(root, head.first, offset) as u32;
+    let leaf = TABLES.get_value(place, &(branch + 1))?;
+    let twig = search(leaf, head.first, offset);
+    let extent = branch << LEAF_BITS | twig as u32;
+    Some(Found {
+        generation,
+        place,
+        extent,
+        shift: u32::from(head.shift) & 31,
+        next: if twig < LEAF - 1 {
+            leaf[(twig + 1) & (LEAF - 1)]
+        } else {
+            start_of(place, extent + 1)
+        },
+    })
+}
+
+/// # Safety
+/// `slot` is a map value.
+#[inline(always)]
+unsafe fn attribute(device: u32, slot: *mut Slot, write: bool) -> Option<()> {
+    // SAFETY: by the caller's promise, and the same of cells.
+    unsafe {
+        let start = (*slot).offset_bytes;
+        let end = start + u64::from((*slot).len_bytes);
+        let found = find(device, start)?;
+        (*slot).generation = found.generation;
+        (*slot).extent = found.extent;
+        (*slot).shift = found.shift;
+        if end <= found.next {
+            let cell = CELLS.get_value_ptr_mut(found.place, &(found.extent >> found.shift))?;
+            (*slot).touched = 1;
+            counted(cell, end - start, write);
+            return Some(());
+        }
+        let mut walk = Walk {
+            place: found.place,
+            extent: found.extent,
+            shift: found.shift,
+            write: u32::from(write),
+            start,
+            end,
+            latency_ns: 0,
+            touched: 0,
+            done: 0,
+        };
+        let all = run(&mut walk);
+        (*slot).touched = walk.touched;
+        all.then_some(())
     }
 }
 
 /// Adds a completed read's or write's latency to the extents it touched.
+///
+/// # Safety
+/// `slot` is a map value.
 #[inline(always)]
-pub fn completed(device: u32, offset: u64, len: u32, latency_ns: u64) {
-    walk(
-        device,
-        offset,
-        len,
-        if latency_ns == 0 { 1 } else { latency_ns },
-        false,
-    );
+pub unsafe fn completed(device: u32, slot: *mut Slot, latency_ns: u64) -> Option<()> {
+    let latency_ns = if latency_ns == 0 { 1 } else { latency_ns };
+    // SAFETY: by the caller's promise, and the same of cells.
+    unsafe {
+        if (*slot).touched == 0 {
+            return None;
+        }
+        // The cells of the table before the current one are still there; older ones are not.
+        if *CURRENT.get(device)? - (*slot).generation > 1 {
+            let found = find(device, (*slot).offset_bytes)?;
+            (*slot).generation = found.generation;
+            (*slot).extent = found.extent;
+            (*slot).shift = found.shift;
+            (*slot).touched = 2;
+        }
+        let place = 2 * device + ((*slot).generation & 1);
+        let shift = (*slot).shift & 31;
+        if (*slot).touched == 1 {
+            let cell = CELLS.get_value_ptr_mut(place, &((*slot).extent >> shift))?;
+            timed(cell, latency_ns);
+            return Some(());
+        }
+        let start = (*slot).offset_bytes;
+        run(&mut Walk {
+            place,
+            extent: (*slot).extent,
+            shift,
+            write: 0,
+            start,
+            end: start + u64::from((*slot).len_bytes),
+            latency_ns,
+            touched: 0,
+            done: 0,
+        });
+    }
+    Some(())
 }

@@ -6,7 +6,7 @@
 
 use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
 
-use rloop_common::who::FileKey;
+use rloop_common::{device::BELOW, who::FileKey};
 
 use crate::maps::{FILES, MINORS};
 
@@ -69,6 +69,8 @@ offsets! {
     DIO_IOCB,
     /// `loop_cmd.iocb`
     CMD_IOCB,
+    /// `loop_cmd.use_aio`
+    CMD_USE_AIO,
     /// `kiocb.ki_filp`
     KIOCB_FILE,
     /// `kiocb.ki_flags`
@@ -155,6 +157,16 @@ pub fn peek<T: Copy + Default>(base: *const u8, offset: &Global<u32>) -> T {
     unsafe { bpf_probe_read_kernel(address) }.unwrap_or_default()
 }
 
+/// Reads two fields of 32 bits through any pointer, at once where they are neighbours.
+#[inline(always)]
+pub fn peek_pair(base: *const u8, first: &Global<u32>, second: &Global<u32>) -> [u32; 2] {
+    if second.load() == first.load() + 4 {
+        peek(base, first)
+    } else {
+        [peek(base, first), peek(base, second)]
+    }
+}
+
 /// Reads a pointer field through any pointer; null if it cannot be read.
 #[inline(always)]
 pub fn follow(base: *const u8, offset: &Global<u32>) -> *const u8 {
@@ -184,12 +196,32 @@ pub unsafe fn disk_number(request: *const u8) -> Option<u32> {
 /// The device slot of a watched loop device.
 #[inline(always)]
 pub fn watched(number: u32) -> Option<u32> {
+    role(number).device
+}
+
+/// What a disk is to us.
+pub struct Role {
+    /// The device slot, if it is watched.
+    pub device: Option<u32>,
+    /// It may lie below a watched device.
+    pub below: bool,
+}
+
+/// Of loop devices it is known which lie below others; of other disks it costs less to look at a
+/// request than to find the disk in a table.
+#[inline(always)]
+pub fn role(number: u32) -> Role {
     if number >> 20 != LOOP_MAJOR {
-        return None;
+        return Role {
+            device: None,
+            below: true,
+        };
     }
-    match *MINORS.get(number & 0xffff)? {
-        0 => None,
-        slot => Some(slot - 1),
+    let entry = MINORS.get(number & 0xffff).copied().unwrap_or(0);
+    let slot = entry & (BELOW - 1);
+    Role {
+        device: if slot == 0 { None } else { Some(slot - 1) },
+        below: entry & BELOW != 0,
     }
 }
 

@@ -11,10 +11,14 @@ mod bypass;
 mod commit;
 mod debug;
 mod extents;
+mod flight;
 mod hole;
 mod kernel;
 mod maps;
+mod merge;
 mod request;
+mod sampling;
+mod split;
 mod who;
 
 #[cfg(not(test))]

@@ -11,7 +11,7 @@ use aya_ebpf::{
 use rloop_common::{
     device::DeviceBlock,
     event::{Event, EventKind},
-    extent::ExtentCell,
+    extent::{ExtentCell, Leaf},
     slot::Slot,
     who::{FileKey, Who, Work},
 };
@@ -27,27 +27,35 @@ pub static BLOCKS: ArrayOfMaps<Array<DeviceBlock, 1, INNER>, DEVICES_MAX> = Arra
 /// By device slot: its requests in flight, by tag.
 #[btf_map]
 pub static SLOTS: ArrayOfMaps<Array<Slot, 1, INNER>, DEVICES_MAX> = ArrayOfMaps::new();
-/// Two places for each device slot, of which [`CURRENT`] names the one in use: its extent table (a
-/// `TableHead`, then the sorted starts in bytes).
+/// Two places for each device slot, of which [`CURRENT`] names the one in use: its extent table.
 #[btf_map]
-pub static TABLES: ArrayOfMaps<Array<u64, 1, INNER>, { 2 * DEVICES_MAX }> = ArrayOfMaps::new();
+pub static TABLES: ArrayOfMaps<Array<Leaf, 1, INNER>, { 2 * DEVICES_MAX }> = ArrayOfMaps::new();
 /// In the same place: the counters of its extents.
 #[btf_map]
 pub static CELLS: ArrayOfMaps<Array<ExtentCell, 1, INNER>, { 2 * DEVICES_MAX }> =
     ArrayOfMaps::new();
-/// By device slot: which of its two places is in use, 0 or 1. A table and its cells change together.
+/// By device slot: the number of its extent table, which grows by one with each. Its lowest bit is the
+/// place in use. A table and its cells change together.
 #[btf_map]
 pub static CURRENT: Array<u32, DEVICES_MAX> = Array::new();
+/// By device slot: when the driver's worker was last done with a request of its own.
+#[btf_map]
+pub static WORKERS: Array<u64, DEVICES_MAX> = Array::new();
 
-/// By minor number of a loop device: its device slot plus one, or 0 if it is not watched.
+/// Requests in flight that are split, by the address of their `kiocb` spread over [`FLIGHT_BITS`] bits:
+/// the lower half of that address, and above it the request's device and tag.
+#[btf_map]
+pub static FLIGHT: Array<u64, { 1 << FLIGHT_BITS }> = Array::new();
+/// 16 KiB, to stay in a processor's cache: with 32 requests in flight, one in 64 finds its place taken.
+pub const FLIGHT_BITS: u32 = 11;
+
+/// By minor number of a loop device: its device slot plus one in the lower 16 bits, 0 if it is not
+/// watched; and [`BELOW`](rloop_common::device::BELOW).
 #[btf_map]
 pub static MINORS: Array<u32, 65536> = Array::new();
 /// Backing files: who they are, and the device slot they belong to.
 #[btf_map]
 pub static FILES: HashMap<FileKey, u32, 1024> = HashMap::new();
-/// Disks below a watched device, by device number.
-#[btf_map]
-pub static DISKS: HashMap<u32, u32, 256> = HashMap::new();
 /// Filesystems that hold a watched file, by device number.
 #[btf_map]
 pub static FILESYSTEMS: HashMap<u32, u32, 256> = HashMap::new();
@@ -100,6 +108,17 @@ pub fn add(counter: *mut u64, value: u64) {
 pub fn bump(bucket: *mut u32) {
     // SAFETY: as in `add`.
     unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(bucket, 1) };
+}
+
+/// Writes one field. The compiler would make one call of `memset` of several zeros, and that is a loop
+/// over bytes here.
+///
+/// # Safety
+/// `place` is a field of a map value.
+#[inline(always)]
+pub unsafe fn put<T>(place: *mut T, value: T) {
+    // SAFETY: by the caller's promise.
+    unsafe { place.write_volatile(value) };
 }
 
 /// Sends a rare event, or counts that there was no room for it.

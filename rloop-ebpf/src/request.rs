@@ -4,10 +4,7 @@
 //! still open when its tag is submitted again is a completion that was lost; so submitted is always
 //! completed + lost + in flight.
 
-use aya_ebpf::{
-    EbpfContext as _, helpers::bpf_ktime_get_ns, macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use rloop_common::{
     Op,
     bucket::{Coarse, Fine},
@@ -18,13 +15,13 @@ use rloop_common::{
 };
 
 use crate::{
-    below, commit, debug, extents,
+    below, commit, debug, extents, flight,
     kernel::{
-        BIO_SIZE, REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS,
-        RQ_SECTOR, RQ_START, RQ_TAG, RQF_FLUSH_SEQ, disk_number, load, watched,
+        REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS, RQ_SECTOR,
+        RQ_START, RQ_TAG, RQF_FLUSH_SEQ, disk_number, load, role, watched,
     },
-    maps::{SLOTS, add, block, bump, send},
-    who,
+    maps::{SLOTS, add, block, bump, put, send},
+    sampling, split, who,
 };
 
 const OP_MASK: u32 = 0xff;
@@ -46,7 +43,7 @@ fn op_of(flags: u32, len_bytes: u32) -> Option<Op> {
 
 /// The counters of operation number `op`.
 #[inline(always)]
-fn counters(block: *mut DeviceBlock, op: u32) -> Option<*mut OpCounters> {
+pub fn counters(block: *mut DeviceBlock, op: u32) -> Option<*mut OpCounters> {
     if op as usize >= OPS {
         return None;
     }
@@ -58,34 +55,47 @@ fn counters(block: *mut DeviceBlock, op: u32) -> Option<*mut OpCounters> {
     })
 }
 
-/// The slot of a request: by scheduler tag where a scheduler gives them, else by driver tag.
+/// The tag that a request has until it completes: the scheduler's where there is one, else the driver's.
 ///
 /// # Safety
 /// As [`load`].
 #[inline(always)]
-unsafe fn slot_of(device: u32, request: *const u8) -> Option<*mut Slot> {
+unsafe fn tag_of(request: *const u8) -> u32 {
     // SAFETY: `request` is trusted by the caller's promise.
     let (tag, scheduler_tag): (i32, i32) =
         unsafe { (load(request, &RQ_TAG), load(request, &RQ_INTERNAL_TAG)) };
-    let index = if scheduler_tag >= 0 {
-        scheduler_tag
+    if scheduler_tag >= 0 {
+        scheduler_tag as u32
     } else {
-        tag
-    };
-    SLOTS.get_value_ptr_mut(device, &(index as u32))
+        tag as u32
+    }
+}
+
+/// The slot of a request.
+///
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+pub unsafe fn slot_of(device: u32, request: *const u8) -> Option<*mut Slot> {
+    // SAFETY: by the caller's promise.
+    SLOTS.get_value_ptr_mut(device, &unsafe { tag_of(request) })
 }
 
 #[btf_tracepoint(function = "block_io_start")]
 pub fn io_start(ctx: BtfTracePointContext) -> i32 {
     let request: *const u8 = ctx.arg(0);
     // SAFETY: the argument of a BTF tracepoint is trusted.
-    let Some(number) = (unsafe { disk_number(request) }) else {
-        return 0;
-    };
-    below::started(request, number);
-    if let Some(device) = watched(number) {
-        // SAFETY: as above.
-        unsafe { submitted(device, request) };
+    unsafe {
+        let Some(number) = disk_number(request) else {
+            return 0;
+        };
+        let role = role(number);
+        if role.below {
+            below::started(request);
+        }
+        if let Some(device) = role.device {
+            submitted(device, request);
+        }
     }
     0
 }
@@ -107,7 +117,8 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
     // SAFETY: map values live as long as the program runs, and only the tag's owner writes its slot.
     unsafe {
         add(&raw mut (*counters).submitted, 1);
-        let Some(slot) = slot_of(device, request) else {
+        let tag = tag_of(request);
+        let Some(slot) = SLOTS.get_value_ptr_mut(device, &tag) else {
             debug::unknown_tag(device, op);
             return None;
         };
@@ -117,11 +128,18 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
             add(&raw mut (*open).lost, 1);
             debug::slot_reused(device, (*slot).op, (*slot).offset_bytes);
         }
-        slot.write(Slot {
-            request: request as u64,
-            op,
-            ..Slot::default()
-        });
+        open(slot, request as u64, op);
+        if op <= Op::Write as u32 {
+            let weight = sampling::weight(&raw mut (*block).sampling);
+            // Back from memory: there it is a number, and the verifier lets us reckon with it.
+            let address = (&raw const (*slot).request).read_volatile();
+            if weight != 0 && flight::enter(address, device, tag) {
+                put(&raw mut (*slot).below.filesystem_ns, 0);
+                put(&raw mut (*slot).below.disk_start_ns, 0);
+                put(&raw mut (*slot).below.disk_end_ns, 0);
+                (*slot).weight = weight;
+            }
+        }
     }
     who::submitted(device, len);
     Some(())
@@ -136,17 +154,37 @@ unsafe fn issued_first(device: u32, request: *const u8, slot: *mut Slot) -> Opti
     // SAFETY: `request` is trusted by the caller's promise; only the tag's owner writes its slot.
     unsafe {
         let (len, sector): (u32, u64) = (load(request, &RQ_DATA_LEN), load(request, &RQ_SECTOR));
-        let (offset, op) = (sector * SECTOR_BYTES, (*slot).op);
-        (*slot).offset_bytes = offset;
+        let op = (*slot).op;
+        (*slot).offset_bytes = sector * SECTOR_BYTES;
         (*slot).len_bytes = len;
         let block = block(device)?;
         let counters = counters(block, op)?;
         add(&raw mut (*counters).submitted_bytes, u64::from(len));
         if op <= Op::Write as u32 {
-            extents::submitted(device, block, offset, len, op == Op::Write as u32);
+            extents::submitted(device, block, slot, op == Op::Write as u32);
         }
     }
     Some(())
+}
+
+/// Makes a slot that of a new request. Field by field: what says nothing yet is left as it was.
+///
+/// # Safety
+/// `slot` is a map value.
+#[inline(always)]
+unsafe fn open(slot: *mut Slot, request: u64, op: u32) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        (*slot).request = request;
+        put(&raw mut (*slot).start_ns, 0);
+        put(&raw mut (*slot).issue_ns, 0);
+        put(&raw mut (*slot).offset_bytes, 0);
+        put(&raw mut (*slot).len_bytes, 0);
+        (*slot).op = op;
+        put(&raw mut (*slot).weight, 0);
+        put(&raw mut (*slot).direct, 0);
+        put(&raw mut (*slot).touched, 0);
+    }
 }
 
 #[btf_tracepoint(function = "block_rq_issue")]
@@ -195,8 +233,11 @@ pub fn rq_complete(ctx: BtfTracePointContext) -> i32 {
         let Some(number) = disk_number(request) else {
             return 0;
         };
-        below::ended(request, number);
-        let Some(device) = watched(number) else {
+        let role = role(number);
+        if role.below {
+            below::ended(request);
+        }
+        let Some(device) = role.device else {
             return 0;
         };
         // Parts of a flush sequence complete under its flag; the request itself completes without.
@@ -232,6 +273,7 @@ unsafe fn completed(device: u32, request: *const u8, error: u8) -> Option<()> {
         let counters = counters(block, (*slot).op)?;
         let now = bpf_ktime_get_ns();
         (*slot).request = 0;
+        let begin = split::begin(device, slot, request, now);
         add(&raw mut (*counters).completed, 1);
         if error != 0 {
             add(&raw mut (*counters).errors, 1);
@@ -246,9 +288,10 @@ unsafe fn completed(device: u32, request: *const u8, error: u8) -> Option<()> {
             return None;
         }
         timed(block, counters, slot, start, now);
-        if (*slot).op <= Op::Write as u32 {
-            extents::completed(device, (*slot).offset_bytes, (*slot).len_bytes, now - start);
+        if (*slot).weight != 0 {
+            split::add_parts(&raw mut (*block).split, slot, [start, begin, now]);
         }
+        extents::completed(device, slot, now - start);
     }
     Some(())
 }
@@ -273,7 +316,6 @@ unsafe fn timed(
             return;
         }
         let total = now - start;
-        add(&raw mut (*counters).total_ns, total);
         if total > (*counters).max_ns {
             (*counters).max_ns = total;
         }
@@ -296,67 +338,5 @@ unsafe fn timed(
                 .cast::<u32>()
                 .add(Coarse::index(now - issue)),
         );
-        let filesystem = (*slot).filesystem_ns;
-        if filesystem < issue || filesystem > now {
-            return;
-        }
-        let disk = match ((*slot).disk_start_ns, (*slot).disk_end_ns) {
-            (first, last) if first >= filesystem && last >= first && last <= now => last - first,
-            _ => 0,
-        };
-        let split = &raw mut (*block).split;
-        add(&raw mut (*split).requests, 1);
-        add(&raw mut (*split).queue_ns, issue - start);
-        add(&raw mut (*split).worker_ns, filesystem - issue);
-        add(&raw mut (*split).filesystem_ns, now - filesystem - disk);
-        add(&raw mut (*split).disk_ns, disk);
     }
-}
-
-/// A request that is merged into another one was none: it never completes.
-#[btf_tracepoint(function = "block_rq_merge")]
-pub fn rq_merge(ctx: BtfTracePointContext) -> i32 {
-    let request: *const u8 = ctx.arg(0);
-    // SAFETY: the argument of a BTF tracepoint is trusted; slots and blocks are map values, and only
-    // the tag's owner writes its slot.
-    unsafe {
-        if let Some(device) = disk_number(request).and_then(watched)
-            && let Some(slot) = slot_of(device, request)
-            && (*slot).request == request as u64
-            && let Some(block) = block(device)
-            && let Some(counters) = counters(block, (*slot).op)
-        {
-            (*slot).request = 0;
-            // Minus one; the sum over all processors is right.
-            add(&raw mut (*counters).submitted, u64::MAX);
-            add(&raw mut (*block).merges, 1);
-        }
-    }
-    0
-}
-
-#[btf_tracepoint(function = "block_bio_backmerge")]
-pub fn bio_backmerge(ctx: BtfTracePointContext) -> i32 {
-    merged(&ctx)
-}
-
-#[btf_tracepoint(function = "block_bio_frontmerge")]
-pub fn bio_frontmerge(ctx: BtfTracePointContext) -> i32 {
-    merged(&ctx)
-}
-
-#[inline(always)]
-fn merged(ctx: &BtfTracePointContext) -> i32 {
-    debug_assert!(!ctx.as_ptr().is_null());
-    let bio: *const u8 = ctx.arg(0);
-    // SAFETY: the argument of a BTF tracepoint is trusted; blocks are map values.
-    unsafe {
-        if let Some(device) = below::bio_disk(bio).and_then(watched)
-            && let Some(block) = block(device)
-        {
-            add(&raw mut (*block).merges, 1);
-            who::merged(device, load(bio, &BIO_SIZE));
-        }
-    }
-    0
 }

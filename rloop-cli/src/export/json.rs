@@ -43,6 +43,7 @@ struct Device<'a> {
     mode_measured: bool,
     io: Io,
     time_ns: Option<Time>,
+    split: Option<Split>,
     bypass: Bypass,
     cached_pages: Option<u64>,
     holes: Holes,
@@ -89,6 +90,13 @@ struct Time {
     worker: u64,
     filesystem: u64,
     disk: u64,
+}
+
+#[derive(Serialize)]
+struct Split {
+    requests: u64,
+    sampled: u64,
+    derived: u64,
 }
 
 #[derive(Serialize)]
@@ -201,6 +209,11 @@ fn device(device: &DeviceFrame) -> Device<'_> {
             worker: split.worker_ns,
             filesystem: split.filesystem_ns,
             disk: split.disk_ns,
+        }),
+        split: (split.requests > 0).then_some(Split {
+            requests: split.requests,
+            sampled: split.sampled,
+            derived: split.derived,
         }),
         bypass: Bypass {
             direct_bytes: bypass.direct_read_bytes + bypass.direct_write_bytes,

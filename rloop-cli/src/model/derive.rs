@@ -101,6 +101,7 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
         backing_cached_pages: new.backing_cached_pages,
         device_cached_pages: new.device_cached_pages,
         extents: new.extents.clone(),
+        data: new.data,
         touched: touched(&old.extent_counters, &new.extent_counters, &new.extents),
         extents_per_cell: new.extents_per_cell,
         submitters: submitters(&old.submitters, &new.submitters),
@@ -141,7 +142,6 @@ fn all(old: &DeviceSample, new: &DeviceSample) -> OpFrame {
             lost: add(|op| op.lost),
             errors: add(|op| op.errors),
             requeued: add(|op| op.requeued),
-            total_ns: add(|op| op.total_ns),
             max_ns: ops().map(|op| op.max_ns).max().unwrap_or(0),
             total: join(|op| &op.total),
             queue: join(|op| &op.queue),
@@ -154,6 +154,8 @@ fn all(old: &DeviceSample, new: &DeviceSample) -> OpFrame {
 fn split(old: &SplitSample, new: &SplitSample) -> SplitSample {
     SplitSample {
         requests: new.requests.saturating_sub(old.requests),
+        sampled: new.sampled.saturating_sub(old.sampled),
+        derived: new.derived.saturating_sub(old.derived),
         queue_ns: new.queue_ns.saturating_sub(old.queue_ns),
         worker_ns: new.worker_ns.saturating_sub(old.worker_ns),
         filesystem_ns: new.filesystem_ns.saturating_sub(old.filesystem_ns),

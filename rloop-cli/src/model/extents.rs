@@ -2,6 +2,8 @@
 
 use rloop_common::bucket::COARSE_BUCKETS;
 
+use std::sync::Arc;
+
 use super::{
     ExtentFrame,
     latency::{delta, latency},
@@ -17,6 +19,7 @@ pub(super) fn touched(
     let nothing = ExtentCounters::default();
     let mut old = old.iter().peekable();
     let mut touched = Vec::new();
+    let mut place = 0;
     for counters in new {
         while old
             .next_if(|old| old.start_bytes < counters.start_bytes)
@@ -25,6 +28,11 @@ pub(super) fn touched(
         let before = old
             .next_if(|old| old.start_bytes == counters.start_bytes)
             .unwrap_or(&nothing);
+        if Arc::ptr_eq(&before.latency, &counters.latency)
+            && (before.reads, before.writes) == (counters.reads, counters.writes)
+        {
+            continue;
+        }
         let (reads, writes) = (
             counters.reads.saturating_sub(before.reads),
             counters.writes.saturating_sub(before.writes),
@@ -33,7 +41,8 @@ pub(super) fn touched(
         if reads + writes == 0 && latency_delta.0.is_empty() {
             continue;
         }
-        let extent = place(extents, counters.start_bytes);
+        place = gallop(extents, place, counters.start_bytes);
+        let extent = place.checked_sub(1).map(|last| &extents[last]);
         touched.push(ExtentFrame {
             start_bytes: counters.start_bytes,
             len_bytes: extent.map_or(0, |extent| extent.len_bytes),
@@ -49,10 +58,18 @@ pub(super) fn touched(
     touched
 }
 
-/// The extent that holds the byte `start`.
-fn place(extents: &[Extent], start: u64) -> Option<&Extent> {
-    let after = extents.partition_point(|extent| extent.start_bytes <= start);
-    extents[..after].last()
+/// How many extents start at or before the byte `start`, if at least `from` do. What is near `from` is
+/// found fast: who asks for one after the other does not search among a million each time.
+pub(crate) fn gallop(extents: &[Extent], from: usize, start: u64) -> usize {
+    let (mut low, mut step) = (from, 1);
+    while let Some(extent) = extents.get(low + step)
+        && extent.start_bytes <= start
+    {
+        low += step;
+        step *= 2;
+    }
+    let high = extents.len().min(low + step);
+    low + extents[low..high].partition_point(|extent| extent.start_bytes <= start)
 }
 
 #[cfg(test)]
@@ -66,7 +83,7 @@ mod tests {
             reads,
             read_bytes: reads * 4096,
             max_ns: 70,
-            latency: Buckets(vec![(20, reads)]),
+            latency: Arc::new(Buckets(vec![(20, reads)])),
             ..ExtentCounters::default()
         }
     }
@@ -110,5 +127,17 @@ mod tests {
             (touched[0].len_bytes, touched[0].disk_offset_bytes),
             (8192, Some(1 << 20))
         );
+    }
+
+    #[test]
+    fn galloping_finds_what_a_search_finds() {
+        let extents = mapping(100);
+        for start in (0..100 * 8192 + 5).step_by(4095) {
+            let all = extents.partition_point(|extent| extent.start_bytes <= start);
+            for from in 0..=all {
+                assert_eq!(gallop(&extents, from, start), all, "{start} from {from}");
+            }
+        }
+        assert_eq!(gallop(&[], 0, 7), 0);
     }
 }

@@ -3,7 +3,7 @@
 use rloop_common::Op;
 
 use super::{DeviceFrame, Finding, Mode, Severity};
-use crate::sample::State;
+use crate::sample::DataExtents;
 
 /// Pages of both caches from which on double caching is worth a word: 16 MiB.
 const DOUBLE_PAGES: u64 = 4096;
@@ -217,11 +217,10 @@ fn committed_singly(device: &DeviceFrame) -> Option<Finding> {
 }
 
 fn fragmented(device: &DeviceFrame) -> Option<Finding> {
-    let data = device
-        .extents
-        .iter()
-        .filter(|extent| extent.state != State::Hole);
-    let (extents, bytes) = data.fold((0, 0), |sum, extent| (sum.0 + 1, sum.1 + extent.len_bytes));
+    let DataExtents {
+        count: extents,
+        bytes,
+    } = device.data;
     if extents < EXTENTS_PER_GIB || extents * (1 << 30) / bytes.max(1) < EXTENTS_PER_GIB {
         return None;
     }

@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     capability,
-    device::{self, LoopDevice, mounts::Mounts},
+    device::{Lister, LoopDevice, mounts::Mounts},
     sample::{DeviceSample, Lost, Sample, Unavailable},
     source::{Source, SourceError},
 };
@@ -61,6 +61,7 @@ pub struct Live {
     cpus: usize,
     names: Vec<String>,
     submitters: Submitters,
+    lister: Lister,
     watched: Vec<Watched>,
     unavailable: Vec<Unavailable>,
     /// Losses of devices that are gone.
@@ -108,11 +109,13 @@ impl Live {
             cpus,
             names,
             submitters: Submitters::new(&mounts),
+            lister: Lister::default(),
             watched: Vec::new(),
             unavailable,
             lost_before: Lost::default(),
         };
-        live.follow(&live.list()?)?;
+        let devices = live.list()?;
+        live.follow(&devices)?;
         for name in &live.names {
             if !live
                 .watched
@@ -129,8 +132,8 @@ impl Live {
         Ok(live)
     }
 
-    fn list(&self) -> Result<Vec<LoopDevice>, SourceError> {
-        device::list().map_err(|error| {
+    fn list(&mut self) -> Result<Vec<LoopDevice>, SourceError> {
+        self.lister.list().map_err(|error| {
             SourceError(format!(
                 "cannot list the loop devices in /sys/block: {error}"
             ))
@@ -185,6 +188,7 @@ impl Live {
                 device.clone(),
                 slot,
                 self.cpus,
+                self.lister.mounts(),
                 &mut self.maps,
             )?);
             changed = true;
@@ -197,13 +201,17 @@ impl Live {
     }
 
     fn look_below(&mut self) -> Result<(), SourceError> {
-        let disks = self.watched.iter().filter_map(Watched::disk).collect();
+        let loops = self
+            .watched
+            .iter()
+            .filter_map(Watched::loop_below)
+            .collect();
         let filesystems = self
             .watched
             .iter()
             .filter_map(|watched| Some(watched.file()?.device as u32))
             .collect();
-        self.maps.set_below(&disks, &filesystems).map_err(|error| {
+        self.maps.look_below(&loops, &filesystems).map_err(|error| {
             SourceError(format!(
                 "cannot tell the probes which disks lie below: {error}"
             ))
@@ -231,12 +239,10 @@ impl Source for Live {
         if let Some(messages) = &mut self.messages {
             messages.write();
         }
-        let mounts = Mounts::read()
-            .map_err(|error| SourceError(format!("cannot read the mounts: {error}")))?;
         let mut samples: Vec<DeviceSample> = self
             .watched
             .iter_mut()
-            .map(|watched| watched.sample(&mounts, &devices, &mut self.maps))
+            .map(|watched| watched.sample(self.lister.mounts(), &devices, &mut self.maps))
             .collect();
         let slots: Vec<u32> = self.watched.iter().map(|watched| watched.slot).collect();
         self.submitters.add(&self.maps, &slots, &mut samples);

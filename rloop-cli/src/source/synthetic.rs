@@ -12,7 +12,8 @@ use rloop_common::{
 
 use super::{Source, SourceError};
 use crate::sample::{
-    Backing, Buckets, Cgroup, DeviceSample, Extent, ExtentCounters, Facts, Sample, State, Submitter,
+    Backing, Buckets, Cgroup, DataExtents, DeviceSample, Extent, ExtentCounters, Facts, Sample,
+    State, Submitter,
 };
 
 const MIB: u64 = 1 << 20;
@@ -141,6 +142,7 @@ fn at_rest(character: &Character) -> DeviceSample {
             dio_align_bytes: Some(512),
             ..Facts::default()
         },
+        data: DataExtents::of(&extents),
         extents: Arc::new(extents),
         extents_per_cell: 1,
         backing_cached_pages: Some(if character.direct { 0 } else { 9000 }),
@@ -196,7 +198,6 @@ fn request(character: &Character, device: &mut DeviceSample, random: &mut Random
     counts.submitted += 1;
     counts.bytes += BLOCK;
     counts.completed += 1;
-    counts.total_ns += latency_ns;
     counts.max_ns = counts.max_ns.max(latency_ns);
     count(&mut counts.total, Fine::index(latency_ns));
     count(&mut counts.queue, Coarse::index(latency_ns / 20));
@@ -208,12 +209,16 @@ fn request(character: &Character, device: &mut DeviceSample, random: &mut Random
         (false, Op::Read) => bypass.buffered_read_bytes += BLOCK,
         (false, _) => bypass.buffered_write_bytes += BLOCK,
     }
+    split.requests += 1;
+    split.sampled += 1;
+    split.queue_ns += latency_ns / 20;
+    split.worker_ns += latency_ns / 4;
+    split.filesystem_ns += latency_ns / 5;
     if character.direct {
-        split.requests += 1;
-        split.queue_ns += latency_ns / 20;
-        split.worker_ns += latency_ns / 4;
-        split.filesystem_ns += latency_ns / 5;
         split.disk_ns += latency_ns / 2;
+    } else {
+        split.derived += 1;
+        split.filesystem_ns += latency_ns / 2;
     }
     touch(device, place, op, latency_ns);
 }
@@ -231,6 +236,7 @@ fn touch(device: &mut DeviceSample, place: usize, op: Op, latency_ns: u64) {
         let mut extents = (*device.extents).clone();
         extents[place].state = State::Written;
         extents[place].disk_offset_bytes = Some((3 << 30) + place as u64 * 5 * MIB);
+        device.data = DataExtents::of(&extents);
         device.extents = Arc::new(extents);
     }
     let counters = &mut device.extent_counters;
@@ -256,7 +262,10 @@ fn touch(device: &mut DeviceSample, place: usize, op: Op, latency_ns: u64) {
         counters.read_bytes += BLOCK;
     }
     counters.max_ns = counters.max_ns.max(latency_ns);
-    count(&mut counters.latency, Coarse::index(latency_ns));
+    count(
+        Arc::make_mut(&mut counters.latency),
+        Coarse::index(latency_ns),
+    );
 }
 
 fn count(Buckets(buckets): &mut Buckets, bucket: usize) {

@@ -105,7 +105,7 @@ fn the_remedy_for_fragments_is_the_filesystems_own() {
         })
         .collect();
     let mut device = DeviceFrame {
-        extents: extents.into(),
+        data: DataExtents::of(&extents),
         ..DeviceFrame::default()
     };
     for (fs, tool) in [

@@ -19,9 +19,9 @@ use aya::sys::{Stats, enable_stats};
 use crate::sample::ProbeCost;
 
 /// How long the statistics are on.
-const ON: Duration = Duration::from_millis(20);
+const ON: Duration = Duration::from_millis(10);
 /// How long they are off in between.
-const OFF: Duration = Duration::from_millis(9_980);
+const OFF: Duration = Duration::from_millis(4_990);
 
 /// Samples the cost from a thread of its own until dropped.
 pub(super) struct Cost {

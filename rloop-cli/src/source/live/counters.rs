@@ -109,7 +109,7 @@ impl Histograms {
 }
 
 /// Adds what each wrapping bucket grew by.
-pub(super) fn advance(sums: &mut Vec<u64>, old: &[u32], new: &[u32]) {
+fn advance(sums: &mut Vec<u64>, old: &[u32], new: &[u32]) {
     sums.resize(new.len(), 0);
     for ((sum, &old), &new) in sums.iter_mut().zip(old).zip(new) {
         *sum += u64::from(new.wrapping_sub(old));
@@ -134,19 +134,22 @@ fn add_op(sum: &mut OpSample, counters: &OpCounters) {
     sum.lost += counters.lost;
     sum.errors += counters.errors;
     sum.requeued += counters.requeued;
-    sum.total_ns += counters.total_ns;
     sum.max_ns = sum.max_ns.max(counters.max_ns);
 }
 
 fn add_rest(sample: &mut DeviceSample, block: &DeviceBlock) {
     let SplitSample {
         requests,
+        sampled,
+        derived,
         queue_ns,
         worker_ns,
         filesystem_ns,
         disk_ns,
     } = &mut sample.split;
     *requests += block.split.requests;
+    *sampled += block.split.sampled;
+    *derived += block.split.derived;
     *queue_ns += block.split.queue_ns;
     *worker_ns += block.split.worker_ns;
     *filesystem_ns += block.split.filesystem_ns;

@@ -27,6 +27,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("BDEV_DEV", "block_device", "bd_dev"),
     ("DIO_IOCB", "iomap_dio", "iocb"),
     ("CMD_IOCB", "loop_cmd", "iocb"),
+    ("CMD_USE_AIO", "loop_cmd", "use_aio"),
     ("KIOCB_FILE", "kiocb", "ki_filp"),
     ("KIOCB_FLAGS", "kiocb", "ki_flags"),
     ("FILE_INODE", "file", "f_inode"),

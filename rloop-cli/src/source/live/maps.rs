@@ -7,9 +7,9 @@ use aya::{
     maps::{Array, ArrayOfMaps, HashMap, MapData, MapError, RingBuf},
 };
 use rloop_common::{
-    device::DeviceBlock,
+    device::{BELOW, DeviceBlock},
     event::Event,
-    extent::ExtentCell,
+    extent::{ExtentCell, Leaf},
     slot::Slot,
     who::{FileKey, Who, Work},
 };
@@ -20,16 +20,17 @@ use crate::source::SourceError;
 pub(super) struct Maps {
     blocks: ArrayOfMaps<MapData, Array<MapData, DeviceBlock>>,
     slots: ArrayOfMaps<MapData, Array<MapData, Slot>>,
-    tables: ArrayOfMaps<MapData, Array<MapData, u64>>,
+    tables: ArrayOfMaps<MapData, Array<MapData, Leaf>>,
     cells: ArrayOfMaps<MapData, Array<MapData, ExtentCell>>,
     current: Array<MapData, u32>,
     minors: Array<MapData, u32>,
     files: HashMap<MapData, FileKey, u32>,
-    disks: HashMap<MapData, u32, u32>,
     filesystems: HashMap<MapData, u32, u32>,
     submitters: HashMap<MapData, Who, Work>,
     events: RingBuf<MapData>,
     events_lost: Array<MapData, u64>,
+    /// Minor numbers of the loop devices that are marked as lying below.
+    below: BTreeSet<u32>,
 }
 
 impl Maps {
@@ -43,11 +44,11 @@ impl Maps {
             current: take(ebpf, "CURRENT")?,
             minors: take(ebpf, "MINORS")?,
             files: take(ebpf, "FILES")?,
-            disks: take(ebpf, "DISKS")?,
             filesystems: take(ebpf, "FILESYSTEMS")?,
             submitters: take(ebpf, "SUBMITTERS")?,
             events: take(ebpf, "EVENTS")?,
             events_lost: take(ebpf, "EVENTS_LOST")?,
+            below: BTreeSet::new(),
         })
     }
 
@@ -62,22 +63,33 @@ impl Maps {
         self.slots.set(slot, slots, 0)
     }
 
-    /// Puts a table and its cells into one of the device's two places, then makes it current.
+    /// Puts a table and its cells into that one of the device's two places that goes with its number,
+    /// then makes it current.
     pub(super) fn set_extents(
         &mut self,
         slot: u32,
-        place: u32,
-        table: &Array<MapData, u64>,
+        generation: u32,
+        table: &Array<MapData, Leaf>,
         cells: &Array<MapData, ExtentCell>,
     ) -> Result<(), MapError> {
-        self.tables.set(2 * slot + place, table, 0)?;
-        self.cells.set(2 * slot + place, cells, 0)?;
-        self.current.set(slot, place, 0)
+        let place = 2 * slot + (generation & 1);
+        self.tables.set(place, table, 0)?;
+        self.cells.set(place, cells, 0)?;
+        self.current.set(slot, generation, 0)
     }
 
     /// Requests of the loop device `minor` count for `slot`; for nobody, if there is none.
     pub(super) fn set_minor(&mut self, minor: u32, slot: Option<u32>) -> Result<(), MapError> {
-        self.minors.set(minor, slot.map_or(0, |slot| slot + 1), 0)
+        let below = self.minors.get(&minor, 0)? & BELOW;
+        self.minors
+            .set(minor, below | slot.map_or(0, |slot| slot + 1), 0)
+    }
+
+    /// The loop device `minor` lies below a watched one, or does not.
+    fn set_below(&mut self, minor: u32, below: bool) -> Result<(), MapError> {
+        let slot = self.minors.get(&minor, 0)? & !BELOW;
+        self.minors
+            .set(minor, slot | if below { BELOW } else { 0 }, 0)
     }
 
     /// I/O on the file counts for `slot`.
@@ -91,13 +103,20 @@ impl Maps {
         let _ = self.files.remove(&file);
     }
 
-    /// Looks below on these disks, and at the commits of these filesystems, and no others.
-    pub(super) fn set_below(
+    /// Looks below on these loop devices (by minor number), and at the commits of these filesystems, and
+    /// no others. On disks of other drivers the probes always look.
+    pub(super) fn look_below(
         &mut self,
-        disks: &BTreeSet<u32>,
+        loops: &BTreeSet<u32>,
         filesystems: &BTreeSet<u32>,
     ) -> Result<(), MapError> {
-        set_members(&mut self.disks, disks)?;
+        for &gone in self.below.clone().difference(loops) {
+            self.set_below(gone, false)?;
+        }
+        for &new in loops {
+            self.set_below(new, true)?;
+        }
+        self.below.clone_from(loops);
         set_members(&mut self.filesystems, filesystems)
     }
 

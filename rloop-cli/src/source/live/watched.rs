@@ -42,6 +42,7 @@ impl Watched {
         device: LoopDevice,
         slot: u32,
         cpus: usize,
+        mounts: &Mounts,
         maps: &mut Maps,
     ) -> Result<Self, SourceError> {
         let name = device.name.clone();
@@ -65,9 +66,7 @@ impl Watched {
             gaps: Vec::new(),
             device,
         };
-        let mounts = Mounts::read()
-            .map_err(|error| SourceError(format!("cannot read the mounts: {error}")))?;
-        let open = watched.device.open_backing(&mounts);
+        let open = watched.device.open_backing(mounts);
         watched.look(open.as_ref().ok(), maps);
         watched.gaps = open.as_ref().map(gaps::gaps).unwrap_or_default();
         if let Some(file) = watched.file() {
@@ -92,11 +91,10 @@ impl Watched {
         file_key(&self.device)
     }
 
-    /// The disk below, as its requests carry it.
-    pub(super) fn disk(&self) -> Option<u32> {
-        below::whole_disk(self.device.disk?)
-            .ok()
-            .map(|disk| disk.to_kernel())
+    /// Minor number of the loop device below, if the disk below is one.
+    pub(super) fn loop_below(&self) -> Option<u32> {
+        let disk = below::whole_disk(self.device.disk?).ok()?;
+        (disk.major == self.device.dev.major).then_some(disk.minor)
     }
 
     /// Notes how long a commit took that the device waited for. How many there were the probes
@@ -157,6 +155,7 @@ impl Watched {
         }
         self.extents.collect();
         sample.extents = self.extents.mapping().clone();
+        sample.data = self.extents.data();
         sample.extent_counters = self.extents.counters();
         sample.extents_per_cell = self.extents.extents_per_cell();
         sample.commits = CommitsSample {

@@ -9,6 +9,7 @@ use ratatui::{
 
 use crate::{
     model::{DeviceFrame, Mode},
+    sample::SplitSample,
     tui::{
         app::App,
         theme::Theme,
@@ -178,15 +179,18 @@ pub(super) fn split(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut B
         ("disk", split.disk_ns),
     ];
     let total: u64 = parts.iter().map(|part| part.1).sum();
-    let mut spans = vec![Span::styled("time  ", theme.heading())];
+    let derived = if split.derived > 0 { "~" } else { " " };
+    let mut spans = vec![Span::styled(format!("time{derived} "), theme.heading())];
     if total == 0 {
         spans.push(Span::styled(
-            "-  (direct requests only; none in this interval)",
+            "-  (no reads or writes in this interval)",
             theme.dim(),
         ));
     } else {
         let style = |number: usize| theme.ramp(number as f64 / 3.0);
-        let width = (u64::from(area.width).saturating_sub(56)).clamp(8, 60);
+        let note = sampled(split);
+        let taken = 56 + note.len() as u64;
+        let width = u64::from(area.width).saturating_sub(taken).clamp(8, 60);
         for (number, cells) in cells(&parts.map(|part| part.1), width).iter().enumerate() {
             let glyph = theme.bar(number).to_string();
             spans.push(Span::styled(glyph.repeat(*cells), style(number)));
@@ -199,8 +203,18 @@ pub(super) fn split(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut B
             ));
             spans.push(Span::raw(format!(" {name} {share}")));
         }
+        spans.push(Span::styled(note, theme.dim()));
     }
     Line::from(spans).render(area, buf);
+}
+
+/// How many of the requests were split, where it was not all.
+fn sampled(split: &SplitSample) -> String {
+    if split.sampled == 0 || split.sampled >= split.requests {
+        return String::new();
+    }
+    let every = split.requests as f64 / split.sampled as f64;
+    format!("  1 in {every:.0}")
 }
 
 /// Cuts `width` cells so that each part ends where its share ends; together they fill them.

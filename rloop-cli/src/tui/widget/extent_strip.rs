@@ -5,7 +5,7 @@ use std::{cell::RefCell, sync::Arc};
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
-    model::{DeviceFrame, ExtentFrame},
+    model::{DeviceFrame, ExtentFrame, gallop},
     sample::{Extent, State},
     tui::{order::slow_ns, theme::Theme},
 };
@@ -178,9 +178,12 @@ impl Pile {
 /// For every column the slowest extent in it, nanoseconds.
 fn touched(device: &DeviceFrame, size: u64, width: usize) -> Vec<u64> {
     let mut columns = vec![0; width];
+    let mut place = 0;
     for extent in &device.touched {
         let Some(ns) = slow_ns(extent) else { continue };
-        let last = cell_end(device, extent).saturating_sub(1);
+        let end;
+        (end, place) = cell_end(device, extent, place);
+        let last = end.saturating_sub(1);
         let first = column_of(extent.start_bytes, size, width);
         for column in &mut columns[first..=column_of(last, size, width).max(first)] {
             *column = ns.max(*column);
@@ -189,17 +192,16 @@ fn touched(device: &DeviceFrame, size: u64, width: usize) -> Vec<u64> {
     columns
 }
 
-/// Where the extents that share the counters of `extent` end.
-fn cell_end(device: &DeviceFrame, extent: &ExtentFrame) -> u64 {
+/// Where the extents that share the counters of `extent` end, and the place of the one after its first,
+/// which is not before `from`.
+fn cell_end(device: &DeviceFrame, extent: &ExtentFrame, from: usize) -> (u64, usize) {
     let own = extent.start_bytes.saturating_add(extent.len_bytes);
     let Some(more) = device.extents_per_cell.checked_sub(2) else {
-        return own;
+        return (own, from);
     };
-    let next = device
-        .extents
-        .partition_point(|other| other.start_bytes <= extent.start_bytes);
+    let next = gallop(&device.extents, from, extent.start_bytes);
     let last = (next + more as usize).min(device.extents.len().saturating_sub(1));
-    device.extents.get(last).map_or(own, end_bytes)
+    (device.extents.get(last).map_or(own, end_bytes), next)
 }
 
 /// Where a latency lies between a microsecond and the slowest, on a log axis.

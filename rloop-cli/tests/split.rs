@@ -1,0 +1,164 @@
+//! Where the time of requests goes: derived for those that go through the page cache, and of one of many
+//! at high rates.
+
+use std::{os::unix::fs::FileExt as _, path::Path, thread, time::Duration};
+
+use rloop::{
+    device::control::AttachOptions,
+    sample::{DeviceSample, SplitSample},
+    source::live::Live,
+};
+use rloop_common::{Op, device::SPLIT_PER_WINDOW};
+
+mod support;
+
+use support::{
+    MountedImage, Named, ScratchDir, attached,
+    live::{
+        Aligned, BLOCK, Frozen, MIB, assert_nothing_vanished, direct, findings, json, json_of, of,
+        open_direct, sampled, settled, settled_sample, submitted, watch,
+    },
+    root_or_skip, sparse, wait_until, write,
+};
+
+const DELAY: Duration = Duration::from_millis(400);
+
+fn grown(before: &DeviceSample, after: &DeviceSample) -> SplitSample {
+    let (before, after) = (before.split, after.split);
+    SplitSample {
+        requests: after.requests - before.requests,
+        sampled: after.sampled - before.sampled,
+        derived: after.derived - before.derived,
+        queue_ns: after.queue_ns - before.queue_ns,
+        worker_ns: after.worker_ns - before.worker_ns,
+        filesystem_ns: after.filesystem_ns - before.filesystem_ns,
+        disk_ns: after.disk_ns - before.disk_ns,
+    }
+}
+
+/// Writes `count` blocks at once while the filesystem below stands still, for [`DELAY`] from when the
+/// driver has them all.
+fn write_at_once(live: &mut Live, device: &(impl Named + Sync), count: u64, below: &Path) {
+    let io = open_direct(&Path::new("/dev").join(device.name()));
+    let frozen = Frozen::new(below);
+    thread::scope(|scope| {
+        for i in 0..count {
+            let io = &io;
+            scope.spawn(move || {
+                let buffer = Box::new(Aligned([7; 16 * BLOCK]));
+                io.write_all_at(&buffer.0[..BLOCK], i * BLOCK as u64)
+                    .expect("writes");
+            });
+        }
+        let all = wait_until(|| of(&sampled(live), device).in_flight == count);
+        thread::sleep(DELAY);
+        drop(frozen);
+        assert!(all, "the driver gets all of them");
+    });
+}
+
+#[test]
+fn buffered_requests_that_wait_for_the_worker_wait_in_the_worker_part() {
+    if !root_or_skip() {
+        return;
+    }
+    const COUNT: u64 = 5;
+    let Some(image) = MountedImage::new("ext4", 200, &[]) else {
+        return;
+    };
+    let file = sparse(image.path(), "buffered.img", 16 * MIB);
+    write(&file, 0, 16 << 20);
+    let device = attached(&file, &AttachOptions::default());
+    let mut live = watch(&[&device]);
+    let before = settled(&mut live, &device);
+    write_at_once(&mut live, &device, COUNT, image.path());
+    let after = settled(&mut live, &device);
+    let split = grown(&before, &after);
+    assert_eq!(
+        (split.requests, split.sampled, split.derived),
+        (COUNT, COUNT, COUNT)
+    );
+    // The worker stands still with the first one; the others wait for the worker.
+    let delay = DELAY.as_nanos() as u64;
+    assert!(split.worker_ns >= (COUNT - 1) * delay, "{split:?}");
+    assert!(
+        (delay..2 * delay).contains(&split.filesystem_ns),
+        "{split:?}"
+    );
+    assert!(split.queue_ns < delay, "{split:?}");
+    assert_eq!(split.disk_ns, 0, "it is not known: {split:?}");
+}
+
+#[test]
+fn a_saturated_buffered_worker_is_found() {
+    if !root_or_skip() {
+        return;
+    }
+    // Fewer than the driver has tags.
+    const COUNT: u64 = 120;
+    let Some(image) = MountedImage::new("ext4", 200, &[]) else {
+        return;
+    };
+    let file = sparse(image.path(), "saturated.img", 16 * MIB);
+    write(&file, 0, 16 << 20);
+    let device = attached(&file, &AttachOptions::default());
+    let mut live = watch(&[&device]);
+    let before = settled_sample(&mut live, &device);
+    write_at_once(&mut live, &device, COUNT, image.path());
+    let after = settled_sample(&mut live, &device);
+    let line = json_of(&json(&before, &after), &device);
+    assert!(
+        findings(&line).contains(&"worker-saturated".to_owned()),
+        "{line}"
+    );
+    assert_eq!(
+        line["split"]["derived"], line["split"]["requests"],
+        "{line}"
+    );
+}
+
+#[test]
+fn one_of_many_stands_for_all_and_counts_stay_exact() {
+    if !root_or_skip() {
+        return;
+    }
+    const THREADS: u64 = 8;
+    const READS: u64 = 5003;
+    let scratch = ScratchDir::new();
+    let file = scratch.sparse("many.img", 16 * MIB);
+    write(&file, 0, 16 << 20);
+    let device = attached(&file, &direct());
+    let mut live = watch(&[&device]);
+    let before = settled(&mut live, &device);
+    let io = open_direct(device.path());
+    thread::scope(|scope| {
+        for seed in 0..THREADS {
+            let io = &io;
+            scope.spawn(move || {
+                let mut buffer = Box::new(Aligned([0; 16 * BLOCK]));
+                for i in 0..READS {
+                    let block = (i * 7919 + seed * 104_729) % (16 * MIB / BLOCK as u64);
+                    io.read_exact_at(&mut buffer.0[..BLOCK], block * BLOCK as u64)
+                        .expect("reads");
+                }
+            });
+        }
+    });
+    let after = settled(&mut live, &device);
+    assert_nothing_vanished(&after);
+    let all = THREADS * READS;
+    assert_eq!(submitted(&before, &after, Op::Read), all);
+    let reads = |sample: &DeviceSample| {
+        let extents = sample.extent_counters.iter();
+        extents.map(|extent| extent.reads).sum::<u64>()
+    };
+    assert_eq!(reads(&after) - reads(&before), all);
+    let split = grown(&before, &after);
+    assert_eq!(split.derived, 0, "{split:?}");
+    let some = u64::from(SPLIT_PER_WINDOW)..all / 2;
+    assert!(some.contains(&split.sampled), "{split:?}");
+    assert!(
+        split.requests.abs_diff(all) * 10 <= all,
+        "{all} requests, of which {split:?}"
+    );
+}

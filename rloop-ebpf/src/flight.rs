@@ -1,0 +1,97 @@
+//! From a `kiocb` back to the loop request it belongs to.
+//!
+//! The loop driver keeps the `kiocb` it hands to the filesystem behind the request. Nothing is believed
+//! on the way back: the slot that is found must hold the request's address.
+
+use rloop_common::slot::Slot;
+
+use crate::{
+    kernel::{
+        CMD_IOCB, DISK_MAJOR, DISK_MINOR, Q_DISK, RQ_INTERNAL_TAG, RQ_Q, RQ_SIZE, RQ_TAG, follow,
+        peek_pair, watched,
+    },
+    maps::{FLIGHT, FLIGHT_BITS, SLOTS},
+};
+
+/// Multiplied by it, addresses that follow one another lie far apart (2^32 over the golden ratio).
+const SPREAD: u32 = 0x9e37_79b9;
+const DEVICE_SHIFT: u32 = 20;
+const TAG_MASK: u32 = (1 << DEVICE_SHIFT) - 1;
+
+/// How far behind its request a `kiocb` lies.
+#[inline(always)]
+fn distance() -> u64 {
+    u64::from(CMD_IOCB.load()) + u64::from(RQ_SIZE.load())
+}
+
+/// The entry for an address. By its lower half: the verifier lets that be a number like any other, but
+/// does not let whole pointers be multiplied.
+#[inline(always)]
+fn entry_of(iocb: u32) -> Option<*mut u64> {
+    FLIGHT.get_ptr_mut(iocb.wrapping_mul(SPREAD) >> (32 - FLIGHT_BITS))
+}
+
+/// The slot that the upper half of an entry names.
+#[inline(always)]
+fn named(entry: u64) -> Option<*mut Slot> {
+    let place = (entry >> 32) as u32;
+    SLOTS.get_value_ptr_mut(place >> DEVICE_SHIFT, &(place & TAG_MASK))
+}
+
+/// Enters a request that is submitted and will be split. False if another one in flight has the place.
+///
+/// Only those that are split have an entry, so that the others find lines that nobody writes to.
+#[inline(always)]
+pub fn enter(request: u64, device: u32, tag: u32) -> bool {
+    let iocb = (request + distance()) as u32;
+    let place = device << DEVICE_SHIFT | tag & TAG_MASK;
+    let Some(entry) = entry_of(iocb) else {
+        return false;
+    };
+    // SAFETY: map values live as long as the program runs.
+    unsafe {
+        let other = *entry;
+        if other != 0
+            && other as u32 != iocb
+            && let Some(slot) = named(other)
+            && ((*slot).request + distance()) as u32 == other as u32
+        {
+            return false;
+        }
+        *entry = u64::from(place) << 32 | u64::from(iocb);
+    }
+    true
+}
+
+/// The slot of the request that a `kiocb` belongs to, if that is a request that is split.
+#[inline(always)]
+pub fn split_slot(iocb: *const u8) -> Option<*mut Slot> {
+    // SAFETY: map values live as long as the program runs.
+    unsafe {
+        let entry = *entry_of(iocb as u64 as u32)?;
+        if entry as u32 != iocb as u64 as u32 {
+            return None;
+        }
+        let slot = named(entry)?;
+        // The entry may be of an earlier use of the tag.
+        ((*slot).request + distance() == iocb as u64 && (*slot).weight != 0).then_some(slot)
+    }
+}
+
+/// The device and the slot of any request that a `kiocb` belongs to, if it belongs to one.
+#[inline(always)]
+pub fn slot(iocb: *const u8) -> Option<(u32, *mut Slot)> {
+    let request = iocb.wrapping_sub(distance() as usize);
+    let disk = follow(follow(request, &RQ_Q), &Q_DISK);
+    let [major, minor] = peek_pair(disk, &DISK_MAJOR, &DISK_MINOR);
+    let device = watched(major << 20 | minor)?;
+    let [tag, scheduler_tag] = peek_pair(request, &RQ_TAG, &RQ_INTERNAL_TAG);
+    let tag = if scheduler_tag as i32 >= 0 {
+        scheduler_tag
+    } else {
+        tag
+    };
+    let slot = SLOTS.get_value_ptr_mut(device, &tag)?;
+    // SAFETY: a map value lives as long as the program runs.
+    (unsafe { (*slot).request } == request as u64).then_some((device, slot))
+}

@@ -1,0 +1,59 @@
+//! Requests and bios that are merged into a request that is there already.
+
+use aya_ebpf::{EbpfContext as _, macros::btf_tracepoint, programs::BtfTracePointContext};
+
+use crate::{
+    below,
+    kernel::{BIO_SIZE, disk_number, load, watched},
+    maps::{add, block},
+    request::{counters, slot_of},
+    who,
+};
+
+/// A request that is merged into another one was none: it never completes.
+#[btf_tracepoint(function = "block_rq_merge")]
+pub fn rq_merge(ctx: BtfTracePointContext) -> i32 {
+    let request: *const u8 = ctx.arg(0);
+    // SAFETY: the argument of a BTF tracepoint is trusted; slots and blocks are map values, and only
+    // the tag's owner writes its slot.
+    unsafe {
+        if let Some(device) = disk_number(request).and_then(watched)
+            && let Some(slot) = slot_of(device, request)
+            && (*slot).request == request as u64
+            && let Some(block) = block(device)
+            && let Some(counters) = counters(block, (*slot).op)
+        {
+            (*slot).request = 0;
+            // Minus one; the sum over all processors is right.
+            add(&raw mut (*counters).submitted, u64::MAX);
+            add(&raw mut (*block).merges, 1);
+        }
+    }
+    0
+}
+
+#[btf_tracepoint(function = "block_bio_backmerge")]
+pub fn bio_backmerge(ctx: BtfTracePointContext) -> i32 {
+    merged(&ctx)
+}
+
+#[btf_tracepoint(function = "block_bio_frontmerge")]
+pub fn bio_frontmerge(ctx: BtfTracePointContext) -> i32 {
+    merged(&ctx)
+}
+
+#[inline(always)]
+fn merged(ctx: &BtfTracePointContext) -> i32 {
+    debug_assert!(!ctx.as_ptr().is_null());
+    let bio: *const u8 = ctx.arg(0);
+    // SAFETY: the argument of a BTF tracepoint is trusted; blocks are map values.
+    unsafe {
+        if let Some(device) = below::bio_disk(bio).and_then(watched)
+            && let Some(block) = block(device)
+        {
+            add(&raw mut (*block).merges, 1);
+            who::merged(device, load(bio, &BIO_SIZE));
+        }
+    }
+    0
+}
