@@ -1,5 +1,6 @@
 //! The developer's commands: `cargo xtask --help`.
 
+mod bench;
 mod bpf;
 mod debian;
 mod lab;
@@ -48,6 +49,9 @@ enum Task {
     /// The module against the stock kernel, and a guest machine to run it in.
     #[command(subcommand)]
     Lab(Lab),
+    /// Measure; nothing is judged.
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 /// What draws the pictures.
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Task::Bench(bench) => bench::run(&bench),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,97 @@
+//! `cargo xtask bench probe`: what watching costs, of the watched and of the watcher.
+
+mod device;
+mod janitor;
+mod load;
+mod overhead;
+mod process;
+mod watcher;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+
+use crate::{cargo, packages, root, succeed};
+
+/// What can be measured.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// What the probes and the program cost. Needs root, an ext4 filesystem with 2 GiB free, and a machine
+    /// that does nothing else.
+    Probe(Probe),
+}
+
+/// How to measure.
+#[derive(Args)]
+pub(crate) struct Probe {
+    /// Rounds; each compares every way of watching with the runs without before and after it.
+    #[arg(long, default_value_t = 5)]
+    pairs: usize,
+    /// Length of a run; rloop-top looks every five seconds at what its probes take.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(8..))]
+    seconds: u32,
+    /// Where the backing files lie.
+    #[arg(long, default_value = "/var/tmp")]
+    folder: PathBuf,
+    /// Measure this rloop-top instead of building one.
+    #[arg(long)]
+    program: Option<PathBuf>,
+}
+
+/// Measures and prints.
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    let Bench::Probe(probe) = bench;
+    for (program, package) in [
+        ("fio", "fio"),
+        ("losetup", "mount"),
+        ("setpriv", "util-linux"),
+    ] {
+        if !packages::has(program) {
+            bail!("{program} is missing: apt-get install {package}");
+        }
+    }
+    let program = probe.program.clone().map_or_else(build, Ok)?;
+    overhead::saturated(probe, &program)?;
+    overhead::many_devices(probe, &program)?;
+    println!("\nA frame");
+    let bench = [
+        "bench",
+        "--quiet",
+        "--package",
+        "rloop-cli",
+        "--bench",
+        "frame",
+    ];
+    succeed(cargo().args(bench))
+}
+
+/// The program as users have it.
+fn build() -> Result<PathBuf> {
+    let build = ["build", "--quiet", "--release", "--package", "rloop-cli"];
+    succeed(cargo().args(build))?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("release/rloop-top"))
+}
+
+/// A command that ends when we do.
+fn bound(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--", program]);
+    command
+}
+
+/// The middle of the values, or the mean of the two in the middle.
+fn median(values: &[f64]) -> Result<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle).context("nothing was measured")?;
+    Ok(if values.len().is_multiple_of(2) {
+        (values[middle - 1] + upper) / 2.0
+    } else {
+        upper
+    })
+}
