@@ -226,6 +226,10 @@ impl BioList {
         self.tail = bio;
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<*mut bindings::bio> {
         let bio = self.head;
         // SAFETY: What is in the list is ours.
@@ -240,7 +244,7 @@ impl BioList {
 
     /// Moves all bios of another list to this one's end. Whether there were any.
     pub(crate) fn append(&mut self, other: &mut Self) -> bool {
-        let any = !other.head.is_null();
+        let any = !other.is_empty();
         while let Some(bio) = other.pop() {
             self.push(bio);
         }

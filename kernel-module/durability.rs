@@ -106,7 +106,7 @@ impl Device {
             .saturating_sub(clean);
         let started = trace::now();
         trace::commit_begin(self, waiting);
-        let synced = self.backing.sync();
+        let synced = self.workers.may_block(|| self.backing.sync());
         trace::commit_end(self, waiting, trace::now() - started, errno(synced));
         self.stats.add(Counter::Commits, 1);
         if let Err(error) = synced {

@@ -54,6 +54,7 @@ pub(crate) enum Routed {
 ///
 /// # Safety
 /// `bio` is for a disk of ours, and given to us.
+#[export_name = "rloop_submit_bio"]
 pub(crate) unsafe extern "C" fn submit_bio(bio: *mut bindings::bio) {
     // SAFETY: The caller gives it to us.
     let bio = unsafe { Bio::from_raw(bio) };
@@ -252,11 +253,13 @@ impl Device {
         let sb = self.backing.sb();
         // SAFETY: The open file holds its filesystem.
         unsafe {
-            if from == From::Worker {
-                shim::rloop_start_write(sb);
-                return true;
+            if from == From::Submitter {
+                return !shim::rloop_is_read_only(sb) && shim::rloop_try_start_write(sb);
             }
-            !shim::rloop_is_read_only(sb) && shim::rloop_try_start_write(sb)
+            if !shim::rloop_try_start_write(sb) {
+                self.workers.may_block(|| shim::rloop_start_write(sb));
+            }
+            true
         }
     }
 
@@ -453,6 +456,7 @@ impl Fast {
 /// A write whose blocks are in the page cache has to drop those pages before it completes, and that may
 /// sleep. A reader whose page comes into the cache after this look reads it from the disk after the write
 /// has reached it, so the look need not be ordered with anything else.
+#[export_name = "rloop_done"]
 unsafe extern "C" fn done(clone: *mut bindings::bio) {
     // SAFETY: The clone carries it, and the device lives until its last bio has ended.
     unsafe {
@@ -467,6 +471,7 @@ unsafe extern "C" fn done(clone: *mut bindings::bio) {
 }
 
 /// A flush has ended. In any context.
+#[export_name = "rloop_flushed"]
 unsafe extern "C" fn flushed(clone: *mut bindings::bio) {
     // SAFETY: The clone is ours, and carries its original.
     unsafe {

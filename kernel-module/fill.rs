@@ -123,7 +123,7 @@ impl Device {
         loop {
             let blocks = self.geometry.whole_blocks(bio.sector(), bio.sectors());
             if self.state_at(blocks.start) == Some(State::Hole) {
-                self.allocate_chunk(blocks);
+                self.workers.may_block(|| self.allocate_chunk(blocks));
             }
             // Memory is waited for before the map is got, as in `fast`.
             let Some(clone) = self.pools.clone_of(&bio, self.bdev, false) else {

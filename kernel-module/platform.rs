@@ -10,8 +10,9 @@ use kernel::{bindings, sync::rcu};
 
 use crate::{extent::map::Memory, shim};
 
-/// A page: as much as an insert copies.
-pub(crate) const LEAF_BYTES: usize = 4096;
+/// As much as an insert copies; an index of a million extents is a hundred times that, and copied when a leaf
+/// is full.
+pub(crate) const LEAF_BYTES: usize = 2048;
 
 /// The kernel's memory for extent maps. Readers are RCU readers.
 pub(crate) struct Kernel;

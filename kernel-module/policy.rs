@@ -353,6 +353,7 @@ unsafe fn owner_of<'a>(owner: *mut c_void) -> &'a Device {
 ///
 /// # Safety
 /// `work` is that of a device.
+#[export_name = "rloop_recall_work"]
 pub(crate) unsafe extern "C" fn recall_work(work: *mut bindings::work_struct) {
     // SAFETY: As the caller says.
     let device = unsafe { device_of(work, offset_of!(Workers, recall)) };
@@ -363,6 +364,7 @@ pub(crate) unsafe extern "C" fn recall_work(work: *mut bindings::work_struct) {
 ///
 /// # Safety
 /// `work` is that of a device.
+#[export_name = "rloop_retry_work"]
 pub(crate) unsafe extern "C" fn retry_work(work: *mut bindings::work_struct) {
     let offset = offset_of!(Workers, retry) + offset_of!(bindings::delayed_work, work);
     // SAFETY: As the caller says.

@@ -18,7 +18,9 @@ impl Device {
     /// Does what a bio wants, however long it takes.
     pub(crate) fn process(&self, mut bio: Bio) {
         match bio.op() {
-            Op::Discard | Op::WriteZeroes => return self.punch(bio),
+            Op::Discard | Op::WriteZeroes => {
+                return self.workers.may_block(|| self.punch(bio));
+            }
             Op::Write if bio.bytes() == 0 => return self.end_flush(bio),
             Op::Write if bio.has(flag::PREFLUSH) => {
                 if let Err(error) = self.flush() {
@@ -35,26 +37,30 @@ impl Device {
     fn transfer_somehow(&self, mut bio: Bio) {
         let mut asked = false;
         loop {
-            let (missed, reason, state) = match self.route(bio, From::Worker) {
-                Routed::Sent | Routed::Gone => return,
-                Routed::Missed(bio, reason, state) => (bio, reason, state),
-            };
-            bio = missed;
-            let again = match (reason, state) {
-                // What we filled there has to be committed before it can be made durable.
-                (Fallback::Dirty, _) => match self.flush() {
-                    Ok(()) => true,
-                    Err(error) => return bio.end_with(error.to_errno()),
-                },
-                (Fallback::Absent, _) if !asked => {
-                    asked = true;
-                    self.map_blocks(self.geometry.blocks(bio.sector(), bio.sectors()))
+            // What the submitter found is most often still so, and then the fast way need not be tried again.
+            if !self.is_fill(&bio) {
+                let (missed, reason, state) = match self.route(bio, From::Worker) {
+                    Routed::Sent | Routed::Gone => return,
+                    Routed::Missed(bio, reason, state) => (bio, reason, state),
+                };
+                bio = missed;
+                let again = match (reason, state) {
+                    // What we filled there has to be committed before it can be made durable.
+                    (Fallback::Dirty, _) => match self.flush() {
+                        Ok(()) => true,
+                        Err(error) => return bio.end_with(error.to_errno()),
+                    },
+                    (Fallback::Absent, _) if !asked => {
+                        asked = true;
+                        let blocks = self.geometry.blocks(bio.sector(), bio.sectors());
+                        self.workers.may_block(|| self.map_blocks(blocks))
+                    }
+                    (_, Some(State::Filling)) => return self.park(bio),
+                    _ => false,
+                };
+                if again {
+                    continue;
                 }
-                (_, Some(State::Filling)) => return self.park(bio),
-                _ => false,
-            };
-            if again {
-                continue;
             }
             if bio.op() == Op::Write && self.options.fill_layout {
                 match self.fill(bio) {
@@ -68,6 +74,18 @@ impl Device {
                 Some(back) => bio = back,
             }
         }
+    }
+
+    /// Whether it is a write into one extent that has no data.
+    fn is_fill(&self, bio: &Bio) -> bool {
+        if bio.op() != Op::Write {
+            return false;
+        }
+        let blocks = self.geometry.blocks(bio.sector(), bio.sectors());
+        let found = self
+            .map
+            .lookup(blocks.start, &kernel::sync::rcu::read_lock());
+        matches!(found, Found::Extent(e) if e.state.reads_zeros() && e.end() >= blocks.end)
     }
 
     /// Gives blocks back to the filesystem, or makes them zeros.

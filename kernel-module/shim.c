@@ -141,8 +141,6 @@ void rloop_start_write(struct super_block *sb);
 void rloop_end_write(struct super_block *sb);
 void rloop_start_change(struct super_block *sb);
 void rloop_end_change(struct super_block *sb);
-void rloop_kiocb_start_write(struct kiocb *iocb);
-void rloop_kiocb_end_write(struct kiocb *iocb);
 int rloop_may(struct file *file, int mask);
 void rloop_touch(struct file *file);
 bool rloop_is_read_only(struct super_block *sb);
@@ -176,16 +174,6 @@ void rloop_start_change(struct super_block *sb)
 void rloop_end_change(struct super_block *sb)
 {
 	sb_end_pagefault(sb);
-}
-
-void rloop_kiocb_start_write(struct kiocb *iocb)
-{
-	kiocb_start_write(iocb);
-}
-
-void rloop_kiocb_end_write(struct kiocb *iocb)
-{
-	kiocb_end_write(iocb);
 }
 
 int rloop_may(struct file *file, int mask)

@@ -77,8 +77,6 @@ extern "C" {
     pub(crate) fn rloop_end_write(sb: *mut bindings::super_block);
     pub(crate) fn rloop_start_change(sb: *mut bindings::super_block);
     pub(crate) fn rloop_end_change(sb: *mut bindings::super_block);
-    pub(crate) fn rloop_kiocb_start_write(iocb: *mut bindings::kiocb);
-    pub(crate) fn rloop_kiocb_end_write(iocb: *mut bindings::kiocb);
     pub(crate) fn rloop_may(file: *mut bindings::file, mask: c_int) -> c_int;
     pub(crate) fn rloop_touch(file: *mut bindings::file);
     pub(crate) fn rloop_is_read_only(sb: *mut bindings::super_block) -> bool;

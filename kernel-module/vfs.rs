@@ -148,17 +148,26 @@ impl Request {
             let bytes = bio.bytes() as usize;
             bindings::iov_iter_bvec(&mut iter, direction, segments, count as _, bytes);
             iter.iov_offset = offset;
+            if write && !shim::rloop_try_start_write(device.backing.sb()) {
+                // It is frozen: others go on while this waits.
+                device
+                    .workers
+                    .may_block(|| shim::rloop_start_write(device.backing.sb()));
+            }
             let operations = &*(*file).f_op;
-            let answer = if write {
-                shim::rloop_kiocb_start_write(&mut this.iocb);
-                operations
-                    .write_iter
-                    .map(|write| write(&mut this.iocb, &mut iter))
+            let call = if write {
+                operations.write_iter
             } else {
-                operations
-                    .read_iter
-                    .map(|read| read(&mut this.iocb, &mut iter))
+                operations.read_iter
             };
+            let iocb = &raw mut this.iocb;
+            let answer = call.map(|call| {
+                if direct {
+                    call(iocb, &mut iter)
+                } else {
+                    device.workers.may_block(|| call(iocb, &mut iter))
+                }
+            });
             let answer = answer.unwrap_or(-(bindings::EINVAL as isize)) as c_long;
             if answer != -(bindings::EIOCBQUEUED as c_long) {
                 this.result = answer;
@@ -180,7 +189,7 @@ impl Request {
             }
             let this = &mut *request;
             if this.part.op == Op::Write {
-                shim::rloop_kiocb_end_write(&mut this.iocb);
+                this.device.as_ref().end_write();
             }
             let device = this.device.as_ref();
             let left = this.bio.as_ref().map_or(0, Bio::bytes);
@@ -283,6 +292,7 @@ impl Request {
 }
 
 /// The filesystem is done with a direct request. In any context.
+#[export_name = "rloop_completed"]
 unsafe extern "C" fn completed(iocb: *mut bindings::kiocb, result: c_long) {
     // SAFETY: The iocb is the first field of its request, which has a holder more.
     unsafe {
@@ -315,6 +325,10 @@ impl RequestList {
         // SAFETY: As the caller says.
         unsafe { (*request).next = self.0 };
         self.0 = request;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_null()
     }
 
     pub(crate) fn pop(&mut self) -> Option<*mut Request> {

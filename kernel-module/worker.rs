@@ -31,8 +31,12 @@ use crate::{
     vfs::{Request, RequestList},
 };
 
-/// How many bios of a device may be with the filesystem's synchronous parts at a time.
-const IO_WORKERS: usize = 4;
+/// How many io workers a device has: as many bios may wait for the filesystem at a time.
+const IO_WORKERS: usize = 8;
+/// One worker that does not wait for each so many processors, but at least one and at most `MOST_RUNNING`.
+/// More would only fight for the inode's lock: what takes long is asynchronous.
+const PROCESSORS_FOR_A_WORKER: u32 = 4;
+const MOST_RUNNING: usize = 4;
 
 /// What waits for a worker.
 struct Waiting {
@@ -43,6 +47,20 @@ struct Waiting {
     parked: Parked,
     /// Which io workers are queued, or have not yet seen that nothing waits.
     awake: [bool; IO_WORKERS],
+    /// How many of those wait for the filesystem.
+    blocked: usize,
+}
+
+impl Waiting {
+    /// How many io workers are awake and do not wait for the filesystem.
+    fn running(&self) -> usize {
+        let awake = self.awake.iter().filter(|awake| **awake).count();
+        awake.saturating_sub(self.blocked)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bios.is_empty() && self.requests.is_empty()
+    }
 }
 
 /// A device's workers.
@@ -51,6 +69,8 @@ pub(crate) struct Workers {
     #[pin]
     waiting: Lock<Waiting>,
     io: [IoWork; IO_WORKERS],
+    /// How many io workers may run at a time, apart from those that wait for the filesystem.
+    most_running: usize,
     finish: Opaque<bindings::work_struct>,
     pub(crate) recall: Opaque<bindings::work_struct>,
     pub(crate) retry: Opaque<bindings::delayed_work>,
@@ -76,11 +96,15 @@ impl Workers {
                 finish: BioList::new(),
                 parked: Parked::new(),
                 awake: [false; IO_WORKERS],
+                blocked: 0,
             }),
             io: core::array::from_fn(|_| IoWork {
                 work: Opaque::uninit(),
                 device: AtomicPtr::new(ptr::null_mut()),
             }),
+            // SAFETY: It is set when the machine boots.
+            most_running: ((unsafe { bindings::nr_cpu_ids } / PROCESSORS_FOR_A_WORKER) as usize)
+                .clamp(1, MOST_RUNNING),
             finish: Opaque::uninit(),
             recall: Opaque::uninit(),
             retry: Opaque::uninit(),
@@ -114,9 +138,12 @@ impl Workers {
     /// Lets an io worker see that something waits. Under the lock, so that whoever ends what waits does not
     /// let the device go before this is over.
     ///
-    /// One that is busy would see it only when it is done with what it does; so one that sleeps is queued. If
-    /// none sleeps, all are going to look.
+    /// Those that are awake and do not wait for the filesystem are going to look. If there are few of them, one
+    /// that sleeps is queued.
     fn wake(&self, waiting: &mut Waiting) {
+        if waiting.running() >= self.most_running {
+            return;
+        }
         let Some(asleep) = waiting.awake.iter().position(|awake| !awake) else {
             return;
         };
@@ -132,12 +159,34 @@ impl Workers {
     pub(crate) fn is_current(&self) -> bool {
         // SAFETY: It may be called in any context.
         let current = unsafe { bindings::current_work() };
-        let mut io = self.io.iter().map(|io| io.work.get());
         // SAFETY: `retry` is a work within a delayed work.
         let retry = unsafe { &raw mut (*self.retry.get()).work };
         !current.is_null()
-            && (io.any(|work| work == current)
+            && (self.is_io(current)
                 || [self.finish.get(), self.recall.get(), retry].contains(&current))
+    }
+
+    fn is_io(&self, work: *mut bindings::work_struct) -> bool {
+        self.io.iter().any(|io| io.work.get() == work)
+    }
+
+    /// Does something that may have to wait for the filesystem. If an io worker does it, another one goes on with
+    /// what waits.
+    pub(crate) fn may_block<T>(&self, what: impl FnOnce() -> T) -> T {
+        // SAFETY: It may be called in any context.
+        if !self.is_io(unsafe { bindings::current_work() }) {
+            return what();
+        }
+        {
+            let mut waiting = self.waiting.lock();
+            waiting.blocked += 1;
+            if !waiting.is_empty() {
+                self.wake(&mut waiting);
+            }
+        }
+        let done = what();
+        self.waiting.lock().blocked -= 1;
+        done
     }
 
     /// Waits until they have nothing to do. For a device that gets no more I/O.
@@ -204,12 +253,12 @@ impl PinnedDrop for Workers {
 }
 
 impl Device {
-    /// Gives a bio to a worker, unless it must not wait.
-    pub(crate) fn punt(&self, bio: Bio, reason: Fallback) {
-        if bio.has(flag::NOWAIT) {
-            bio.end(shim::sts_again());
-            return;
-        }
+    /// Gives a bio to a worker.
+    ///
+    /// That does not let the submitter wait, so it is right for `REQ_NOWAIT` too; to refuse such a bio would
+    /// only bring it back by way of another thread of the submitter's. From here on it may wait.
+    pub(crate) fn punt(&self, mut bio: Bio, reason: Fallback) {
+        bio.clear(flag::NOWAIT);
         trace::fallback(self, self.part(&bio), reason);
         let mut waiting = self.workers.waiting.lock();
         waiting.bios.push(bio.as_raw());
@@ -239,6 +288,11 @@ impl Device {
     fn do_waiting(&self, worker: usize) {
         loop {
             let mut waiting = self.workers.waiting.lock();
+            if waiting.running() > self.workers.most_running {
+                // Those that waited for the filesystem are back.
+                waiting.awake[worker] = false;
+                return;
+            }
             if let Some(request) = waiting.requests.pop() {
                 drop(waiting);
                 // SAFETY: The list gave it to us.
@@ -367,6 +421,7 @@ pub(crate) unsafe fn device_of<'a>(work: *mut bindings::work_struct, offset: usi
     }
 }
 
+#[export_name = "rloop_io_work"]
 unsafe extern "C" fn io_work(work: *mut bindings::work_struct) {
     // SAFETY: The work is in an `IoWork`, which knows its device since it was started.
     let (device, worker) = unsafe {
@@ -377,6 +432,7 @@ unsafe extern "C" fn io_work(work: *mut bindings::work_struct) {
     in_reclaim(|| device.do_waiting(worker));
 }
 
+#[export_name = "rloop_commit_work"]
 unsafe extern "C" fn commit_work(work: *mut bindings::work_struct) {
     let offset = offset_of!(Workers, commit) + offset_of!(bindings::delayed_work, work);
     // SAFETY: It is this work of a device's workers.
@@ -384,6 +440,7 @@ unsafe extern "C" fn commit_work(work: *mut bindings::work_struct) {
     in_reclaim(|| device.do_commit());
 }
 
+#[export_name = "rloop_finish_work"]
 unsafe extern "C" fn finish_work(work: *mut bindings::work_struct) {
     // SAFETY: It is this work of a device's workers.
     let device = unsafe { device_of(work, offset_of!(Workers, finish)) };

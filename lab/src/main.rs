@@ -1,6 +1,7 @@
 //! The tests that run in the guest machine: `cargo xtask lab test` boots it and reads what this
 //! prints.
 
+mod bench;
 mod command;
 mod device_mapper;
 mod filesystem;
@@ -11,20 +12,24 @@ mod leftovers;
 mod loop_device;
 mod module;
 mod null_blk;
+mod rloop_device;
 mod test;
 mod tests;
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use guest::Guest;
 use test::Test;
 
 /// Runs tests in the lab's guest.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Print the names of all tests, and run none.
     #[arg(long)]
     list: bool,
@@ -41,8 +46,24 @@ struct Arguments {
     names: Vec<String>,
 }
 
+/// What else there is.
+#[derive(Subcommand)]
+enum Task {
+    /// Measure the fast path beside others.
+    Bench(bench::Options),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Task::Bench(options)) = arguments.task {
+        return match bench::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                println!("rloop-lab: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let tests = if arguments.provoked {
         tests::provoked()
     } else {

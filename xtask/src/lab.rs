@@ -20,6 +20,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 pub(crate) use folder::Folder;
+use guest::Clock;
 pub(crate) use guest_tests::{Form, run as run_tests};
 use project::{Command, Products, Project};
 
@@ -98,8 +99,30 @@ fn run(words: &[String], limit: Duration) -> Result<ExitCode> {
     let folder = Folder::ready()?;
     let command = Command::of_words(words);
     let project = Project::stage(&folder, &Products::build(&folder)?, &command)?;
-    let status = guest::batch(&folder, &project, limit)?;
+    let status = guest::batch(Clock::Time, &folder, &project, limit)?;
     Ok(ExitCode::from(status))
+}
+
+/// Measures the fast path in the guest: by time, then by instructions.
+pub(crate) fn bench_fast_path(rounds: usize, seconds: u32) -> Result<ExitCode> {
+    const LIMIT: Duration = Duration::from_secs(3600);
+    let folder = Folder::ready()?;
+    let products = Products::build(&folder)?;
+    for (clock, options) in [
+        (
+            Clock::Time,
+            format!("--rounds {rounds} --seconds {seconds}"),
+        ),
+        (Clock::Instructions, "--rounds 1 --instructions".into()),
+    ] {
+        let command = Command::Line(format!("rloop-lab bench {options}"));
+        let project = Project::stage(&folder, &products, &command)?;
+        let status = guest::batch(clock, &folder, &project, LIMIT)?;
+        if status != 0 {
+            return Ok(ExitCode::from(status));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn test(filter: Option<&str>, form: Form) -> Result<ExitCode> {

@@ -25,6 +25,15 @@ const TAIL_LINES: usize = 40;
 const FIRST: &str = "mount -t devtmpfs dev /dev; modprobe virtio_blk; mount -o ro /dev/vda /lab; \
                      exec /lab/init </dev/console >/dev/console 2>&1";
 
+/// What a guest's clock goes by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// This machine's time.
+    Time,
+    /// Its own instructions: each takes a nanosecond, whatever else this machine does. It has one processor.
+    Instructions,
+}
+
 /// How a guest ended.
 pub(super) enum End {
     /// Its command ended with this status, and it powered off.
@@ -45,6 +54,11 @@ pub(super) struct Guest {
 impl Guest {
     /// Boots one. Its output goes to `output`.
     pub(super) fn boot(folder: &Folder, project: &Project, output: Stdio) -> Result<Self> {
+        Self::boot_by(Clock::Time, folder, project, output)
+    }
+
+    /// The same, with another clock.
+    fn boot_by(clock: Clock, folder: &Folder, project: &Project, output: Stdio) -> Result<Self> {
         let (log, status) = (unnamed(0)?, unnamed(0)?);
         let root = File::open(folder.disk()).context("the lab's folder has no disk")?;
         let mut disks = vec![root, project.disk.try_clone()?];
@@ -52,7 +66,7 @@ impl Guest {
             disks.push(unnamed(SCRATCH_BYTES)?);
         }
         let mut qemu = folder.chroot().command("qemu-system-x86_64");
-        machine(&mut qemu, folder, project);
+        machine(&mut qemu, clock, folder, project);
         for (number, disk) in disks.iter().enumerate() {
             attach(&mut qemu, number, &inherited(disk)?);
         }
@@ -127,10 +141,15 @@ impl Drop for Guest {
 }
 
 /// Runs what the project's disk says and gives its status.
-pub(super) fn batch(folder: &Folder, project: &Project, limit: Duration) -> Result<u8> {
+pub(super) fn batch(
+    clock: Clock,
+    folder: &Folder,
+    project: &Project,
+    limit: Duration,
+) -> Result<u8> {
     const DIED: u8 = 125;
     const STUCK: u8 = 124;
-    let mut guest = Guest::boot(folder, project, Stdio::inherit())?;
+    let mut guest = Guest::boot_by(clock, folder, project, Stdio::inherit())?;
     let (status, why) = match guest.wait_for(limit)? {
         Some(End::Status(0)) => return Ok(0),
         Some(End::Status(status)) => (status, format!("the command failed ({status})")),
@@ -162,7 +181,7 @@ pub(super) fn interactive(folder: &Folder, project: &Project) -> Result<()> {
 }
 
 /// The machine without its disks.
-fn machine(qemu: &mut Command, folder: &Folder, project: &Project) {
+fn machine(qemu: &mut Command, clock: Clock, folder: &Folder, project: &Project) {
     // The only NVMe disk is 259:0; its name depends on what is probed first.
     let mut words = "console=ttyS0 panic=-1 root=259:0 rootwait rw init=/bin/sh".to_owned();
     if project.is_shell {
@@ -184,16 +203,13 @@ fn machine(qemu: &mut Command, folder: &Folder, project: &Project) {
         "-display",
         "none",
     ])
-    .args([
-        "-accel",
-        "tcg,thread=multi",
-        "-cpu",
-        "max",
-        "-smp",
-        "2",
-        "-m",
-        "2G",
-    ])
+    .args(match clock {
+        Clock::Time => ["-accel", "tcg,thread=multi", "-smp", "2"].as_slice(),
+        Clock::Instructions => {
+            ["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1"].as_slice()
+        }
+    })
+    .args(["-cpu", "max", "-m", "2G"])
     .args(["-kernel", &folder.kernel().image()])
     .args(["-append", &format!("{words} -- -c \"{FIRST}\"")])
     .args(["-serial", "chardev:log"])
