@@ -1,18 +1,27 @@
 //! The tests that run in the guest machine: `cargo xtask lab test` boots it and reads what this
 //! prints.
 
+mod checker;
+mod churn;
 mod command;
+mod control;
 mod device_mapper;
+mod direct;
 mod filesystem;
 mod fio;
 mod guest;
+mod image;
 mod kernel_log;
 mod leftovers;
 mod loop_device;
 mod module;
 mod null_blk;
+mod random;
+mod rloop_device;
+mod stamps;
 mod test;
 mod tests;
+mod tracing;
 
 use std::process::ExitCode;
 
