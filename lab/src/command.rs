@@ -8,9 +8,11 @@ use anyhow::{Context as _, Result, bail};
 /// Runs a program and gives its output: `run!["mkfs.xfs", "-f", path]`. The words may be of
 /// different types. Its failure is an error with all that it said.
 macro_rules! run {
-    [$program:expr $(, $word:expr)* $(,)?] => {
-        $crate::command::output_of(::std::process::Command::new($program)$(.arg($word))*)
-    };
+    [$program:expr $(, $word:expr)* $(,)?] => {{
+        let mut command = ::std::process::Command::new($program);
+        $(command.arg($word);)*
+        $crate::command::output_of(&mut command)
+    }};
 }
 pub(crate) use run;
 

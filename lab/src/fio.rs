@@ -38,3 +38,50 @@ impl Verify<'_> {
         Ok(())
     }
 }
+
+/// Jobs that write, read and compare at the same time, each on a part of a file of its own.
+pub(crate) struct Mix<'a> {
+    pub(crate) file: &'a Path,
+    /// How long each job's part is.
+    pub(crate) part_bytes: u64,
+    /// Each job's engine and block size, in bytes.
+    pub(crate) jobs: &'a [(&'a str, u64)],
+    /// Whether some of what was written is discarded.
+    pub(crate) trims: bool,
+    pub(crate) seed: u64,
+}
+
+impl Mix<'_> {
+    /// Runs them. A block that does not hold what was written is an error.
+    pub(crate) fn run(&self) -> Result<()> {
+        let mut fio = Command::new("fio");
+        fio.args([
+            "--rw=randwrite",
+            "--verify=crc32c",
+            "--verify_fatal=1",
+            "--do_verify=1",
+        ])
+        .args([
+            "--verify_backlog=32",
+            "--iodepth=8",
+            "--thread",
+            "--minimal",
+        ])
+        .arg(format!("--filename={}", self.file.display()))
+        .arg(format!("--size={}", self.part_bytes))
+        .arg(format!("--randseed={}", self.seed));
+        if self.trims {
+            fio.args(["--trim_percentage=20", "--trim_backlog=16"]);
+        }
+        for ((engine, block_bytes), number) in self.jobs.iter().zip(0..) {
+            let direct = u32::from(*engine != "mmap");
+            fio.arg(format!("--name={engine}-{block_bytes}"))
+                .arg(format!("--ioengine={engine}"))
+                .arg(format!("--direct={direct}"))
+                .arg(format!("--bs={block_bytes}"))
+                .arg(format!("--offset={}", number * self.part_bytes));
+        }
+        command::output_of(&mut fio).context("what was read is not what was written")?;
+        Ok(())
+    }
+}

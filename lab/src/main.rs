@@ -2,19 +2,27 @@
 //! prints.
 
 mod bench;
+mod checker;
+mod churn;
 mod command;
+mod control;
 mod device_mapper;
+mod direct;
 mod filesystem;
 mod fio;
 mod guest;
+mod image;
 mod kernel_log;
 mod leftovers;
 mod loop_device;
 mod module;
 mod null_blk;
+mod random;
 mod rloop_device;
+mod stamps;
 mod test;
 mod tests;
+mod tracing;
 
 use std::process::ExitCode;
 

@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::command::run;
 
 /// Where the project's disk has it.
 const FILE: &str = "/lab/rloop.ko";
 
-/// The loaded module. It is unloaded when this goes.
-pub(crate) struct Module(());
+/// The loaded module. It is unloaded when this goes; a test that wants to know whether that worked
+/// calls `unload`.
+pub(crate) struct Module {
+    is_loaded: bool,
+}
 
 impl Module {
     /// Whether this guest was given one.
@@ -21,13 +24,25 @@ impl Module {
     /// Loads it.
     pub(crate) fn load() -> Result<Self> {
         run!["insmod", FILE]?;
-        Ok(Self(()))
+        let is_loaded = true;
+        Ok(Self { is_loaded })
+    }
+
+    /// Unloads it.
+    pub(crate) fn unload(mut self) -> Result<()> {
+        self.is_loaded = false;
+        run!["rmmod", "rloop"]?;
+        let left = Path::new("/sys/module/rloop").exists();
+        ensure!(!left, "the module is unloaded, but still there");
+        Ok(())
     }
 }
 
 impl Drop for Module {
     fn drop(&mut self) {
-        if let Err(error) = run!["rmmod", "rloop"] {
+        if self.is_loaded
+            && let Err(error) = run!["rmmod", "rloop"]
+        {
             println!("{error:#}");
         }
     }

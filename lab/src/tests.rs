@@ -1,30 +1,79 @@
 //! Every test, in the order in which they run.
 
+mod bad_input;
+mod command_line;
+mod fuzz;
+mod holes;
 mod lab;
+mod leaks;
+mod load;
+mod mapping;
 mod module;
 mod provoked;
+mod space;
+mod stale;
 mod stock;
+
+use anyhow::Result;
 
 use crate::filesystem::Kind;
 use crate::guest::Guest;
+use crate::module::Module;
 use crate::test::{Outcome, Test};
 
 pub(crate) use provoked::tests as provoked;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Test> {
-    [lab::tests(), stock::tests(), module::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        lab::tests(),
+        stock::tests(),
+        module::tests(),
+        mapping::tests(),
+        holes::tests(),
+        space::tests(),
+        stale::tests(),
+        load::tests(),
+        bad_input::tests(),
+        command_line::tests(),
+        fuzz::tests(),
+        leaks::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The same test on several filesystems: `NAME/xfs`, `NAME/ext4`.
-fn on_each(
-    name: &str,
-    kinds: &[Kind],
-    body: fn(&mut Guest, Kind) -> anyhow::Result<Outcome>,
-) -> Vec<Test> {
+fn on_each(name: &str, kinds: &[Kind], body: fn(&mut Guest, Kind) -> Result<Outcome>) -> Vec<Test> {
     let test = |&kind| Test::new(format!("{name}/{kind}"), move |guest| body(guest, kind));
     kinds.iter().map(test).collect()
+}
+
+/// A test of the module, which is loaded for it, and has to go afterwards.
+fn of_module(name: &str, body: fn(&mut Guest) -> Result<()>) -> Test {
+    Test::new(name, move |guest| with_module(|| body(guest)))
+}
+
+/// The same test of the module on several filesystems.
+fn of_module_on_each(
+    name: &str,
+    kinds: &[Kind],
+    body: fn(&mut Guest, Kind) -> Result<()>,
+) -> Vec<Test> {
+    let test = |&kind| {
+        let name = format!("{name}/{kind}");
+        Test::new(name, move |guest| with_module(|| body(guest, kind)))
+    };
+    kinds.iter().map(test).collect()
+}
+
+fn with_module(body: impl FnOnce() -> Result<()>) -> Result<Outcome> {
+    if !Module::is_there() {
+        return Ok(Outcome::Skipped("the guest was given no rloop.ko".into()));
+    }
+    let module = Module::load()?;
+    body()?;
+    module.unload()?;
+    Ok(Outcome::Passed)
 }

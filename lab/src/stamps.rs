@@ -1,0 +1,224 @@
+//! Who wrote what into which sector, and what a reader may see of that.
+//!
+//! Each write has a number, and puts it into every sector that it writes, with the sector's own number and
+//! bytes that follow from both. So each sector that is read says which write it comes from.
+//!
+//! # The rule
+//! All that begins or ends takes a tick of one clock. A write is *overtaken* for a reader if another write
+//! of the sector began after it had ended, and ended before the reader began. A reader sees zeros, or a
+//! write that began before the reader ended; none that is overtaken. Zeros stand for what
+//! was there at the beginning, and for what zeroed the sector since.
+//!
+//! A write that failed may be seen or not, but no write is overtaken by it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::direct::{self, SECTOR};
+use crate::random::mix;
+
+/// What all stamps begin with.
+const MAGIC: u64 = 0x726c_6f6f_705f_6c61;
+const WORDS: usize = SECTOR / 8;
+/// When something ends that has not ended yet.
+const NEVER: u64 = u64::MAX;
+
+/// What was done with each sector.
+pub(crate) struct Stamps {
+    seed: u64,
+    clock: AtomicU64,
+    writes: Box<[Write]>,
+    next: AtomicU32,
+    sectors: Box<[Sector]>,
+}
+
+#[derive(Default)]
+struct Write {
+    first: AtomicU64,
+    end: AtomicU64,
+    /// The tick when it ended; 0 if it has not begun.
+    ended: AtomicU64,
+}
+
+#[derive(Default)]
+struct Sector {
+    /// When the last of the writes began that have ended.
+    floor: AtomicU64,
+    /// How many are making zeros of it.
+    zeroing: AtomicU32,
+    /// When the last of those ended.
+    zeroed: AtomicU64,
+}
+
+/// A write that has begun.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun {
+    number: u32,
+    tick: u64,
+    first: u64,
+    count: u64,
+}
+
+impl Stamps {
+    /// Nothing is done yet to so many sectors; there is room for so many writes.
+    pub(crate) fn new(seed: u64, sectors: u64, writes: usize) -> Self {
+        Self {
+            seed: mix(seed),
+            clock: AtomicU64::new(1),
+            writes: (0..=writes).map(|_| Write::default()).collect(),
+            next: AtomicU32::new(1),
+            sectors: (0..sectors).map(|_| Sector::default()).collect(),
+        }
+    }
+
+    /// How many sectors there are.
+    pub(crate) fn sectors(&self) -> u64 {
+        self.sectors.len() as u64
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, SeqCst)
+    }
+
+    fn range(&self, first: u64, count: u64) -> &[Sector] {
+        &self.sectors[first as usize..(first + count) as usize]
+    }
+
+    /// A write begins. `bytes` becomes what it has to write.
+    pub(crate) fn begin_write(&self, first: u64, bytes: &mut [u8]) -> Begun {
+        let count = (bytes.len() / SECTOR) as u64;
+        let number = self.next.fetch_add(1, SeqCst);
+        let write = &self.writes[number as usize];
+        write.first.store(first, SeqCst);
+        write.end.store(first + count, SeqCst);
+        write.ended.store(NEVER, SeqCst);
+        for (sector, bytes) in (first..).zip(bytes.chunks_exact_mut(SECTOR)) {
+            for (word, value) in bytes.chunks_exact_mut(8).zip(self.stamp(sector, number)) {
+                word.copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        let tick = self.tick();
+        Begun {
+            number,
+            tick,
+            first,
+            count,
+        }
+    }
+
+    /// A write has ended.
+    pub(crate) fn end_write(&self, begun: Begun, done: bool) {
+        self.writes[begun.number as usize]
+            .ended
+            .store(self.tick(), SeqCst);
+        self.raise_floor(begun, done);
+    }
+
+    /// Something begins that makes sectors zeros.
+    pub(crate) fn begin_zeros(&self, first: u64, count: u64) -> Begun {
+        for sector in self.range(first, count) {
+            sector.zeroing.fetch_add(1, SeqCst);
+        }
+        let (number, tick) = (0, self.tick());
+        Begun {
+            number,
+            tick,
+            first,
+            count,
+        }
+    }
+
+    /// It has ended; all that was there before is gone, or only may be gone.
+    pub(crate) fn end_zeros(&self, begun: Begun, done: bool) {
+        let tick = self.tick();
+        for sector in self.range(begun.first, begun.count) {
+            sector.zeroed.fetch_max(tick, SeqCst);
+            sector.zeroing.fetch_sub(1, SeqCst);
+        }
+        self.raise_floor(begun, done);
+    }
+
+    fn raise_floor(&self, begun: Begun, done: bool) {
+        if done {
+            for sector in self.range(begun.first, begun.count) {
+                sector.floor.fetch_max(begun.tick, SeqCst);
+            }
+        }
+    }
+
+    /// A reader begins: what it must see, sector by sector.
+    pub(crate) fn begin_read(&self, first: u64, count: u64, floors: &mut Vec<u64>) {
+        floors.clear();
+        let floors_now = self
+            .range(first, count)
+            .iter()
+            .map(|s| s.floor.load(SeqCst));
+        floors.extend(floors_now);
+    }
+
+    /// What a reader has read.
+    pub(crate) fn check(&self, first: u64, floors: &[u64], bytes: &[u8]) -> Result<()> {
+        for ((sector, floor), bytes) in (first..).zip(floors).zip(bytes.chunks_exact(SECTOR)) {
+            self.check_sector(sector, *floor, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Reads all of the device, or of its file, and checks it. What it holds.
+    pub(crate) fn read_all(&self, path: &Path) -> Result<Vec<u8>> {
+        let mut floors = Vec::new();
+        self.begin_read(0, self.sectors(), &mut floors);
+        let bytes = self.sectors() * SECTOR as u64;
+        let bytes = direct::contents(&direct::open(path, false)?, bytes)?;
+        let checked = self.check(0, &floors, &bytes);
+        checked.with_context(|| format!("in all of {}", path.display()))?;
+        Ok(bytes)
+    }
+
+    fn check_sector(&self, sector: u64, floor: u64, bytes: &[u8]) -> Result<()> {
+        let mut words = [0; WORDS];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_le_bytes(bytes.try_into()?);
+        }
+        let state = &self.sectors[sector as usize];
+        if words.iter().all(|word| *word == 0) {
+            let zeroed = state.zeroing.load(SeqCst) > 0 || state.zeroed.load(SeqCst) > floor;
+            ensure!(
+                floor == 0 || zeroed,
+                "sector {sector} reads as zeros, after a write that began at tick {floor} was complete"
+            );
+            return Ok(());
+        }
+        let number = words[2] as u32;
+        let known = words[0] == MAGIC && words[1] == sector && number < self.next.load(SeqCst);
+        if !known || !self.stamp(sector, number).eq(words.iter().copied()) {
+            bail!(
+                "sector {sector} holds what was never written there: {:x?}...",
+                &words[..4]
+            );
+        }
+        let write = &self.writes[number as usize];
+        let range = write.first.load(SeqCst)..write.end.load(SeqCst);
+        ensure!(
+            range.contains(&sector),
+            "sector {sector} holds write {number}, which was of {range:?}"
+        );
+        let ended = write.ended.load(SeqCst);
+        ensure!(
+            ended > floor,
+            "sector {sector} holds write {number}, which ended at tick {ended}; another one that \
+             began at tick {floor} was complete"
+        );
+        Ok(())
+    }
+
+    /// The words that a write puts into a sector.
+    fn stamp(&self, sector: u64, number: u32) -> impl Iterator<Item = u64> {
+        let number = u64::from(number);
+        let scattered = mix(self.seed ^ mix(sector << 32 | number));
+        let rest = (3..WORDS as u64).map(move |word| scattered.wrapping_mul(2 * word + 1));
+        [MAGIC, sector, number].into_iter().chain(rest)
+    }
+}
