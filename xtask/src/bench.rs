@@ -1,4 +1,5 @@
-//! `cargo xtask bench probe`: what watching costs, of the watched and of the watcher.
+//! `cargo xtask bench`: what watching costs, of the watched and of the watcher; and what the module's fast
+//! path is worth.
 
 mod device;
 mod janitor;
@@ -13,7 +14,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 
-use crate::{cargo, packages, root, succeed};
+use crate::{cargo, lab, packages, root, succeed};
 
 /// What can be measured.
 #[derive(Subcommand)]
@@ -21,6 +22,20 @@ pub(crate) enum Bench {
     /// What the probes and the program cost. Needs root, an ext4 filesystem with 2 GiB free, and a machine
     /// that does nothing else.
     Probe(Probe),
+    /// The module beside the kernel's loop device, dm-linear and the disk itself, in the guest: I/O a second,
+    /// then instructions for an I/O, which do not depend on what else the machine does.
+    Fastpath(FastPath),
+}
+
+/// How to measure the fast path.
+#[derive(Args)]
+pub(crate) struct FastPath {
+    /// How often each load is run on each target; the median is printed.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Length of a run.
+    #[arg(long, default_value_t = 2)]
+    seconds: u32,
 }
 
 /// How to measure.
@@ -42,7 +57,13 @@ pub(crate) struct Probe {
 
 /// Measures and prints.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    let Bench::Probe(probe) = bench;
+    match bench {
+        Bench::Probe(options) => probe(options),
+        Bench::Fastpath(options) => lab::bench_fast_path(options.rounds, options.seconds),
+    }
+}
+
+fn probe(probe: &Probe) -> Result<()> {
     for (program, package) in [
         ("fio", "fio"),
         ("losetup", "mount"),
