@@ -56,8 +56,12 @@ impl Backing {
             )
         };
         // SAFETY: As above.
-        if unsafe { (*inode).i_mode } & S_IFMT != S_IFREG {
+        let (mode, flags) = unsafe { ((*inode).i_mode, (*inode).i_flags) };
+        if mode & S_IFMT != S_IFREG {
             return Err(EINVAL);
+        }
+        if !read_only && flags & S_APPEND != 0 {
+            return Err(EPERM);
         }
         let may = if read_only {
             MAY_READ
@@ -221,6 +225,30 @@ impl Backing {
         })
     }
 
+    /// Keeps the filesystem from making the file shorter than `end`, in bytes, until [`Backing::release_size`].
+    /// False, with nothing to release, if somebody may be doing that.
+    ///
+    /// Not everybody who cuts a file breaks a lease first: nfsd's SETATTR and overlayfs only hold write access
+    /// while they do. Whoever shortens a file waits for direct I/O after that, so I/O that counts as such,
+    /// and then sees no writer but us, is either waited for or too early to matter.
+    pub(crate) fn hold_size(&self, end: u64) -> bool {
+        let block = 1u64 << self.block_bits;
+        let end = end.saturating_sub(block - 1);
+        // SAFETY: By the invariant.
+        let held =
+            unsafe { shim::rloop_hold_size(self.inode, c_int::from(self.is_writable()), end) };
+        if !held {
+            self.release_size();
+        }
+        held
+    }
+
+    /// Ends what [`Backing::hold_size`] began. In any context.
+    pub(crate) fn release_size(&self) {
+        // SAFETY: By the invariant.
+        unsafe { shim::rloop_release_size(self.inode) };
+    }
+
     /// Writes a range back to disk, in bytes, then drops its pages.
     pub(crate) fn write_back(&self, offset: u64, bytes: u64) -> Result {
         let last = offset + bytes.max(1) - 1;
@@ -294,6 +322,7 @@ pub(crate) struct Alignment {
     pub(crate) offset: u32,
 }
 
+const S_APPEND: u32 = 1 << 2;
 const S_IFMT: u16 = 0o170_000;
 const S_IFREG: u16 = 0o100_000;
 const MAY_WRITE: c_int = 2;

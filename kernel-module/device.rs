@@ -154,9 +154,17 @@ impl Device {
     /// Changes the map. `change` runs under the lock, more than once if its memory does not do.
     pub(crate) fn change<T>(
         &self,
+        change: impl FnMut(&ExtentMap<Kernel>, &mut Locked, &mut Spare<Kernel>) -> Result<T, Full>,
+    ) -> T {
+        self.change_with(self.take_spare(), change)
+    }
+
+    /// The same, with memory that was taken before.
+    pub(crate) fn change_with<T>(
+        &self,
+        mut spare: Spare<Kernel>,
         mut change: impl FnMut(&ExtentMap<Kernel>, &mut Locked, &mut Spare<Kernel>) -> Result<T, Full>,
     ) -> T {
-        let mut spare = self.take_spare();
         loop {
             let done = change(&self.map, &mut self.locked.lock(), &mut spare);
             if let Ok(done) = done {
@@ -174,7 +182,7 @@ impl Device {
         spare
     }
 
-    fn fill_spare(&self, spare: &mut Spare<Kernel>) {
+    pub(crate) fn fill_spare(&self, spare: &mut Spare<Kernel>) {
         // How much is read first: memory is not waited for under RCU. It is always had in the end.
         let slots = self.map.slots(&kernel::sync::rcu::read_lock());
         let _ = spare.fill(slots);

@@ -86,13 +86,16 @@ impl Device {
     pub(crate) fn flush(&self) -> Result {
         self.stats.add(Counter::Flushes, 1);
         let seen = self.durability.dirty.load(Ordering::SeqCst);
-        self.commit_fills();
+        self.commit_fills()?;
         self.sync()?;
         self.note_time();
         if self.durability.error() != 0 {
             return Err(EIO);
         }
-        self.durability.clean.fetch_max(seen, Ordering::SeqCst);
+        // A fill that is being published may have been too late for the commit, and not have raised `dirty` again.
+        if !self.is_filling() {
+            self.durability.clean.fetch_max(seen, Ordering::SeqCst);
+        }
         Ok(())
     }
 

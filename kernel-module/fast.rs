@@ -22,8 +22,13 @@ use kernel::{
 use crate::{
     bio::{error_of, flag, Bio, Op},
     device::Device,
-    extent::{map::Found, Extent, State},
+    extent::{
+        map::{Found, Spare},
+        Extent, State,
+    },
     geometry::SECTOR_SHIFT,
+    platform::Kernel,
+    policy::Why,
     pool::Clone,
     shim,
     stats::Counter,
@@ -38,6 +43,8 @@ pub(crate) enum From {
     Submitter,
     /// A worker of ours, which may wait.
     Worker,
+    /// The same, after others have made the device dirty again and again.
+    Persistent,
 }
 
 /// What became of a bio.
@@ -220,6 +227,13 @@ impl Device {
             bio.end(shim::sts_ioerr());
             return Routed::Gone;
         }
+        let guarded = self.needs_size_held();
+        if guarded && !self.backing.hold_size(self.geometry.bytes(extent.end())) {
+            // Somebody changes the file without breaking a lease.
+            self.put_extent_map(map_use);
+            self.lose_leases(Why::OpenForWriting);
+            return Routed::Missed(bio, Fallback::Absent, None);
+        }
         let (requests, bytes) = if write {
             self.durability.note_write();
             (Counter::FastWrites, Counter::FastWriteBytes)
@@ -227,7 +241,7 @@ impl Device {
             (Counter::FastReads, Counter::FastReadBytes)
         };
         self.count(requests, bytes, bio.bytes());
-        self.send(bio, extent, clone, map_use, false);
+        self.send(bio, extent, clone, Held::by_transfer(map_use, guarded));
         Routed::Sent
     }
 
@@ -243,8 +257,9 @@ impl Device {
         }
         match from {
             _ if self.can_forward_flushes() => Ok(()),
-            From::Submitter => Err(None),
-            From::Worker => self.sync().map_err(Some),
+            // A worker flushes first, without the map: who wants to change it would have to wait for that.
+            From::Submitter | From::Worker => Err(None),
+            From::Persistent => self.sync().map_err(Some),
         }
     }
 
@@ -293,13 +308,20 @@ impl Device {
     }
 
     /// Fills blocks with a clone of the bio.
-    pub(crate) fn send_fill(&self, bio: Bio, extent: &Extent, clone: Clone, map_use: MapUse) {
+    pub(crate) fn send_fill(
+        &self,
+        bio: Bio,
+        extent: &Extent,
+        clone: Clone,
+        map_use: MapUse,
+        spare: Spare<Kernel>,
+    ) {
         self.durability.note_write();
-        self.send(bio, extent, clone, map_use, true);
+        self.send(bio, extent, clone, Held::by_fill(map_use, spare));
     }
 
     /// Sends a clone of the bio to the disk.
-    fn send(&self, bio: Bio, extent: &Extent, clone: Clone, map_use: MapUse, fill: bool) {
+    fn send(&self, bio: Bio, extent: &Extent, clone: Clone, held: Held) {
         let clone = clone.into_raw();
         let to = Target {
             part: self.part(&bio),
@@ -317,8 +339,7 @@ impl Device {
                 device: self,
                 account: Account::start(&bio),
                 original: bio,
-                map_use: Some(map_use),
-                fill,
+                held,
                 started_ns: trace::clock(),
                 to,
             });
@@ -333,7 +354,7 @@ impl Device {
     pub(crate) unsafe fn leave_early(&self, clone: *mut bindings::bio) {
         // SAFETY: As the caller says.
         let fast = unsafe { &mut *Fast::of(clone) };
-        if let Some(map_use) = fast.map_use.take() {
+        if let Some(map_use) = fast.held.map_use.take() {
             self.leave(fast.to.part.op == Op::Write, map_use);
         }
     }
@@ -375,7 +396,10 @@ impl Device {
         if status != bindings::BLK_STS_OK {
             self.stats.add(Counter::Errors, 1);
         }
-        if let Some(map_use) = fast.map_use {
+        if fast.held.guarded {
+            self.backing.release_size();
+        }
+        if let Some(map_use) = fast.held.map_use {
             self.leave(fast.to.part.op == Op::Write, map_use);
         }
         fast.account.end();
@@ -384,15 +408,40 @@ impl Device {
     }
 }
 
+/// What I/O holds until it completes.
+struct Held {
+    /// Put before the completion of a fill.
+    map_use: Option<MapUse>,
+    /// The file does not become shorter meanwhile; see [`crate::backing::Backing::hold_size`].
+    guarded: bool,
+    /// Of a fill: memory to publish it.
+    spare: Option<Spare<Kernel>>,
+}
+
+impl Held {
+    fn by_transfer(map_use: MapUse, guarded: bool) -> Self {
+        Self {
+            map_use: Some(map_use),
+            guarded,
+            spare: None,
+        }
+    }
+
+    fn by_fill(map_use: MapUse, spare: Spare<Kernel>) -> Self {
+        Self {
+            map_use: Some(map_use),
+            guarded: false,
+            spare: Some(spare),
+        }
+    }
+}
+
 /// What a clone carries, in front of it.
 pub(crate) struct Fast {
     device: *const Device,
     account: Account,
     original: Bio,
-    /// Put before the completion of a fill.
-    map_use: Option<MapUse>,
-    /// It fills blocks that were unwritten.
-    fill: bool,
+    held: Held,
     /// 0 if nobody listened then.
     started_ns: u64,
     to: Target,
@@ -435,7 +484,17 @@ impl Fast {
     /// As for [`Fast::part_of`].
     pub(crate) unsafe fn is_fill(clone: *mut bindings::bio) -> bool {
         // SAFETY: As the caller says.
-        unsafe { (*Self::of(clone)).fill }
+        unsafe { (*Self::of(clone)).held.spare.is_some() }
+    }
+
+    /// The memory that a fill keeps to publish it.
+    ///
+    /// # Safety
+    /// As for [`Fast::part_of`].
+    pub(crate) unsafe fn take_spare(clone: *mut bindings::bio) -> Spare<Kernel> {
+        // SAFETY: As the caller says.
+        let spare = unsafe { &mut (*Self::of(clone)).held.spare };
+        spare.take().unwrap_or(Spare::new())
     }
 
     /// Its part of the file, the block layer's status, and when it began.
@@ -462,7 +521,8 @@ unsafe extern "C" fn done(clone: *mut bindings::bio) {
     unsafe {
         let fast = &*Fast::of(clone);
         let device = &*fast.device;
-        if fast.fill || (fast.to.part.op == Op::Write && device.backing.is_cached()) {
+        if fast.held.spare.is_some() || (fast.to.part.op == Op::Write && device.backing.is_cached())
+        {
             device.finish(clone);
         } else {
             device.complete(clone);

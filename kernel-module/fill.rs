@@ -131,6 +131,9 @@ impl Device {
                 return Fill::Failed;
             };
             let mut spare = self.take_spare();
+            // To publish it, when memory may be what others wait for this to end for.
+            let mut later = Spare::new();
+            self.fill_spare(&mut later);
             let map_use = self.epoch.get_extent_map();
             self.fills.in_flight.fetch_add(1, Ordering::SeqCst);
             let begun = self.begin_fill(blocks, &mut spare);
@@ -138,7 +141,7 @@ impl Device {
             if let Ok(Begun::Filling(part)) = begun {
                 trace::fill_begin(self, self.part(&bio), How::Layout);
                 self.count(Counter::Fills, Counter::FillBytes, bio.bytes());
-                self.send_fill(bio, &part, clone, map_use);
+                self.send_fill(bio, &part, clone, map_use, later);
                 return Fill::Sent;
             }
             self.put_extent_map(map_use);
@@ -250,17 +253,17 @@ impl Device {
         let (part, status, started_ns) = unsafe { Fast::outcome_of(clone) };
         let first = self.geometry.block_of(part.offset);
         let blocks = Range::new(first, first + self.geometry.block_of(part.bytes.into()));
+        // SAFETY: As the caller says.
+        let spare = unsafe { Fast::take_spare(clone) };
         let failed = status != bindings::BLK_STS_OK;
         // Before and after: see `durability`.
         self.durability.soil();
-        self.publish(
-            blocks,
-            if failed {
-                State::Unwritten
-            } else {
-                State::Filled
-            },
-        );
+        let state = if failed {
+            State::Unwritten
+        } else {
+            State::Filled
+        };
+        self.change_state(blocks, State::Filling, state, spare);
         self.durability.soil();
         let ns = if started_ns == 0 {
             0
@@ -281,14 +284,9 @@ impl Device {
         }
     }
 
-    /// Gives what is `Filling` in a range its new state.
-    fn publish(&self, blocks: Range, state: State) {
-        self.change_state(blocks, State::Filling, state);
-    }
-
     /// Gives what has one state in a range another.
-    fn change_state(&self, blocks: Range, from: State, to: State) {
-        self.change(|map, locked, spare| {
+    fn change_state(&self, blocks: Range, from: State, to: State, spare: Spare<Kernel>) {
+        self.change_with(spare, |map, locked, spare| {
             let mut block = blocks.start;
             while block < blocks.end {
                 let found = map.lookup(block, &kernel::sync::rcu::read_lock());
@@ -322,29 +320,36 @@ impl Device {
         }
     }
 
-    /// Commits what is filled, if there is anything.
-    pub(crate) fn commit_fills(&self) {
-        if self.has_filled() {
-            self.start_write(From::Worker);
-            let changing = self.changing.lock();
-            self.commit_fills_locked();
-            drop(changing);
-            self.end_write();
+    /// Commits what is filled, if there is anything. An error also stays, for flushes to report.
+    pub(crate) fn commit_fills(&self) -> Result {
+        if !self.has_filled() {
+            return Ok(());
         }
+        self.start_write(From::Worker);
+        let changing = self.changing.lock();
+        let committed = self.commit_fills_locked();
+        drop(changing);
+        self.end_write();
+        committed
     }
 
     /// Whether something is filled that is not committed.
-    pub(crate) fn has_filled(&self) -> bool {
+    fn has_filled(&self) -> bool {
         self.locked.lock().writer.filled > 0
+    }
+
+    /// Whether something is being filled.
+    pub(crate) fn is_filling(&self) -> bool {
+        self.fills.in_flight.load(Ordering::SeqCst) > 0
     }
 
     /// Whether something is being filled, or filled and not committed.
     pub(crate) fn has_fills(&self) -> bool {
-        self.fills.in_flight.load(Ordering::SeqCst) > 0 || self.has_filled()
+        self.is_filling() || self.has_filled()
     }
 
-    /// As [`Device::commit_fills`], with `changing` held. An error stays, for flushes to report.
-    pub(crate) fn commit_fills_locked(&self) {
+    /// As [`Device::commit_fills`], with `changing` held.
+    pub(crate) fn commit_fills_locked(&self) -> Result {
         let mut from = 0;
         while self.has_filled() {
             let (batch, next) = self.filled_from(from);
@@ -353,10 +358,11 @@ impl Device {
             }
             if let Err(error) = self.commit(&batch) {
                 self.durability.fail(error);
-                break;
+                return Err(error);
             }
             from = next;
         }
+        Ok(())
     }
 
     /// Filled extents, a batch of them, and where to go on.
@@ -404,7 +410,17 @@ impl Device {
         self.stats.add(Counter::Commits, 1);
         committed?;
         for extent in batch.extents() {
-            self.change_state(extent.range(), State::Filled, State::Written);
+            // Who reads the file through a mapping may have fetched zeros just before the commit.
+            if self.backing.is_cached() {
+                let (start, len) = (extent.start, extent.len);
+                self.drop_pages(self.geometry.bytes(start), self.geometry.bytes(len));
+            }
+            self.change_state(
+                extent.range(),
+                State::Filled,
+                State::Written,
+                self.take_spare(),
+            );
         }
         Ok(())
     }
@@ -412,7 +428,8 @@ impl Device {
     /// Commits, and ends the fills that wait for it. In a worker.
     pub(crate) fn do_commit(&self) {
         let mut waiting = self.workers.take_fills();
-        self.commit_fills();
+        // An error stays, and is looked at below.
+        let _ = self.commit_fills();
         let error = self.durability.error();
         while let Some(clone) = waiting.pop() {
             // SAFETY: The fill was kept for this, and is ours.

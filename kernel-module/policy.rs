@@ -136,17 +136,17 @@ impl Device {
 
     /// Takes the leases if that is possible now, and says so. Otherwise tries again later, if that may help.
     pub(crate) fn take_leases(&self) {
-        let taken = self.try_take_leases();
-        let (provider, why) = match taken {
-            Ok(provider) => (provider, Why::Best),
-            Err(why) => (Provider::Vfs, why),
-        };
-        self.set_provider(provider, why);
-        if taken.is_ok() {
-            self.workers.pauses.store(0, Ordering::Relaxed);
-            disk::shrink(self);
-        } else if why.passes() {
-            self.try_later();
+        match self.try_take_leases() {
+            Ok(_) => {
+                self.workers.pauses.store(0, Ordering::Relaxed);
+                disk::shrink(self);
+            }
+            Err(why) => {
+                self.set_provider(Provider::Vfs, why);
+                if why.passes() {
+                    self.try_later();
+                }
+            }
         }
     }
 
@@ -167,6 +167,7 @@ impl Device {
             // A break that came meanwhile has queued a recall, which gives back what was taken.
             if ready.is_ok() && locked.leases == Leases::Taking {
                 locked.leases = Leases::Held(provider);
+                self.set_provider(provider, Why::Best);
                 return Ok(provider);
             }
             if let Leases::Broken { .. } = locked.leases {
@@ -182,10 +183,10 @@ impl Device {
         let take = |flags, owner| {
             // SAFETY: The file is open; the owner is told by its address only, and outlives the lease.
             to_result(unsafe { shim::rloop_lease_take(file, flags, owner) }).map_err(|error| {
-                if error == EAGAIN {
-                    Why::OpenForWriting
-                } else {
-                    Why::Leases
+                match error {
+                    error if error == EAGAIN => Why::OpenForWriting,
+                    error if error == ENOMEM => Why::Error,
+                    _ => Why::Leases,
                 }
             })
         };
@@ -222,20 +223,37 @@ impl Device {
 
     /// The filesystem says that it cannot be mapped: as if somebody had broken the lease.
     pub(crate) fn lose_leases(&self, why: Why) {
-        self.break_lease(0);
         self.set_provider(Provider::Vfs, why);
+        self.break_lease(0);
+    }
+
+    /// Whether blocks are mapped for which `Backing::hold_size` is needed: XFS breaks the layout whoever cuts
+    /// the file, others do not.
+    pub(crate) fn needs_size_held(&self) -> bool {
+        self.provider().0 != Provider::Layout as u32
+    }
+
+    /// Gives the leases up if the file has become one whose blocks are not simply its contents, which takes no
+    /// open for writing. Before a write through the filesystem.
+    pub(crate) fn check_plain(&self) {
+        if self.locked.lock().leases != Leases::Held(Provider::Bmap) {
+            return;
+        }
+        let direct = self.backing.direct_io().map_or(0, |align| align.memory);
+        if direct == 0 || self.backing.is_special() {
+            self.lose_leases(Why::NotPlain);
+        }
     }
 
     /// A lease is broken, or given up. In any context.
     fn break_lease(&self, by: i32) {
-        {
-            let mut locked = self.locked.lock();
-            if matches!(locked.leases, Leases::Off | Leases::Broken { .. }) {
-                return;
-            }
-            locked.leases = Leases::Broken { by };
-            locked.claims.void();
+        let mut locked = self.locked.lock();
+        if matches!(locked.leases, Leases::Off | Leases::Broken { .. }) {
+            return;
         }
+        locked.leases = Leases::Broken { by };
+        locked.claims.void();
+        // Under the lock: whoever sees them broken can wait for the recall, and does before the device goes.
         // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
         unsafe { bindings::queue_work_on(ANY_CPU, POLICY.get(), self.workers.recall.get()) };
     }
@@ -284,7 +302,8 @@ impl Device {
     fn drop_mapping(&self) {
         if self.has_fills() {
             self.epoch.drain();
-            self.commit_fills_locked();
+            // What cannot be committed is lost to others; flushes say so.
+            let _ = self.commit_fills_locked();
         }
         let cleared = self.change(|map, locked, spare| map.clear(&mut locked.writer, spare));
         self.epoch.drain();

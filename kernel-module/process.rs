@@ -36,10 +36,16 @@ impl Device {
     /// Reads or writes: the fast way if the filesystem says where, else through it.
     fn transfer_somehow(&self, mut bio: Bio) {
         let mut asked = false;
+        let mut flushed = 0;
         loop {
             // What the submitter found is most often still so, and then the fast way need not be tried again.
             if !self.is_fill(&bio) {
-                let (missed, reason, state) = match self.route(bio, From::Worker) {
+                let from = if flushed < MOST_FLUSHES {
+                    From::Worker
+                } else {
+                    From::Persistent
+                };
+                let (missed, reason, state) = match self.route(bio, from) {
                     Routed::Sent | Routed::Gone => return,
                     Routed::Missed(bio, reason, state) => (bio, reason, state),
                 };
@@ -47,7 +53,10 @@ impl Device {
                 let again = match (reason, state) {
                     // What we filled there has to be committed before it can be made durable.
                     (Fallback::Dirty, _) => match self.flush() {
-                        Ok(()) => true,
+                        Ok(()) => {
+                            flushed += 1;
+                            true
+                        }
                         Err(error) => return bio.end_with(error.to_errno()),
                     },
                     (Fallback::Absent, _) if !asked => {
@@ -108,6 +117,12 @@ impl Device {
         }
         let mode = if unmap { PUNCH_HOLE } else { ZERO_RANGE } | KEEP_SIZE;
         let done = self.change_blocks(blocks, || {
+            if blocks != whole {
+                // The filesystem zeroes parts of blocks in the page cache, which may hold something older.
+                let (start, len) = (blocks.start, blocks.end - blocks.start);
+                self.backing
+                    .write_back(self.geometry.bytes(start), self.geometry.bytes(len))?;
+            }
             self.backing.allocate(mode, offset, bytes)?;
             if blocks != whole {
                 // The filesystem has zeroed parts of blocks in the page cache.
@@ -133,7 +148,11 @@ impl Device {
         self.start_write(From::Worker);
         let changing = self.changing.lock();
         let claim = loop {
-            self.commit_fills_locked();
+            if let Err(error) = self.commit_fills_locked() {
+                drop(changing);
+                self.end_write();
+                return Err(error);
+            }
             if let Some(claim) = self.take_out(blocks) {
                 break claim;
             }
@@ -192,6 +211,10 @@ impl Device {
         block >= blocks.end
     }
 }
+
+/// How often a FUA write lets a flush go before it, while others keep the device dirty, before it does what it
+/// needs with the map held.
+const MOST_FLUSHES: u32 = 3;
 
 /// `FALLOC_FL_*`, as `fallocate(2)` has them.
 const KEEP_SIZE: u32 = 0x01;

@@ -158,6 +158,9 @@ impl Device {
         if self.backing.direct_io().map_err(Why::of)?.memory == 0 {
             return Err(Why::NotPlain);
         }
+        if self.backing.is_special() {
+            return Err(Why::NotPlain);
+        }
         let window = self.geometry.block_of(AHEAD).max(1);
         let first = blocks.start - blocks.start % window;
         let last = (first + window).max(blocks.end);

@@ -90,8 +90,6 @@ void rloop_free_after_readers(struct rloop_link *memory)
 void rloop_work_init(struct work_struct *work, work_func_t function);
 void rloop_delayed_work_init(struct delayed_work *work, work_func_t function);
 unsigned int rloop_reclaim_enter(void);
-unsigned int rloop_reserves_enter(void);
-void rloop_reserves_leave(unsigned int flags);
 void rloop_reclaim_leave(unsigned int noio, unsigned int flags);
 unsigned int rloop_throttle_enter(void);
 
@@ -108,17 +106,6 @@ void rloop_delayed_work_init(struct delayed_work *work, work_func_t function)
 unsigned int rloop_reclaim_enter(void)
 {
 	return memalloc_noio_save();
-}
-
-/* Memory that is kept for those who free memory. */
-unsigned int rloop_reserves_enter(void)
-{
-	return memalloc_noreclaim_save();
-}
-
-void rloop_reserves_leave(unsigned int flags)
-{
-	memalloc_noreclaim_restore(flags);
 }
 
 unsigned int rloop_throttle_enter(void)
@@ -193,6 +180,8 @@ bool rloop_is_read_only(struct super_block *sb)
 
 /* The page cache of the backing file. */
 void rloop_wait_for_direct_io(struct inode *inode);
+bool rloop_hold_size(struct inode *inode, int writers, u64 end);
+void rloop_release_size(struct inode *inode);
 u64 rloop_inode_size(struct inode *inode);
 
 /* Under the lock, or readers could keep coming. */
@@ -201,6 +190,19 @@ void rloop_wait_for_direct_io(struct inode *inode)
 	inode_lock(inode);
 	inode_dio_wait(inode);
 	inode_unlock(inode);
+}
+
+/* The counter first, then the look: whoever changes the size does it the other way round. */
+bool rloop_hold_size(struct inode *inode, int writers, u64 end)
+{
+	inode_dio_begin(inode);
+	smp_mb__after_atomic();
+	return atomic_read(&inode->i_writecount) == writers && i_size_read(inode) >= end;
+}
+
+void rloop_release_size(struct inode *inode)
+{
+	inode_dio_end(inode);
 }
 
 u64 rloop_inode_size(struct inode *inode)

@@ -67,8 +67,6 @@ extern "C" {
     pub(crate) fn rloop_work_init(work: *mut Work, function: WorkFunction);
     pub(crate) fn rloop_delayed_work_init(work: *mut bindings::delayed_work, f: WorkFunction);
     pub(crate) fn rloop_reclaim_enter() -> c_uint;
-    pub(crate) fn rloop_reserves_enter() -> c_uint;
-    pub(crate) fn rloop_reserves_leave(flags: c_uint);
     pub(crate) fn rloop_throttle_enter() -> c_uint;
     pub(crate) fn rloop_reclaim_leave(noio: c_uint, flags: c_uint);
 
@@ -82,6 +80,8 @@ extern "C" {
     pub(crate) fn rloop_is_read_only(sb: *mut bindings::super_block) -> bool;
 
     pub(crate) fn rloop_wait_for_direct_io(inode: *mut bindings::inode);
+    pub(crate) fn rloop_hold_size(inode: *mut bindings::inode, writers: c_int, end: u64) -> bool;
+    pub(crate) fn rloop_release_size(inode: *mut bindings::inode);
     pub(crate) fn rloop_inode_size(inode: *mut bindings::inode) -> u64;
 
     pub(crate) fn rloop_zero_fill(bio: *mut bindings::bio);

@@ -62,6 +62,9 @@ impl Device {
             Some(Claimed::Yes(claim)) => Some(claim),
             Some(Claimed::Mapped) => return Some(bio),
         };
+        if write {
+            self.check_plain();
+        }
         let part = self.part(&bio);
         if write {
             self.count(Counter::VfsWrites, Counter::VfsWriteBytes, bio.bytes());
@@ -193,7 +196,9 @@ impl Request {
             }
             let device = this.device.as_ref();
             let left = this.bio.as_ref().map_or(0, Bio::bytes);
-            if this.result == left as c_long && this.was_direct() {
+            // A filesystem may do a direct write through the page cache all the same.
+            let cached = this.part.op == Op::Write && device.backing.is_cached();
+            if this.result == left as c_long && this.was_direct() && !cached {
                 Self::end(request, bindings::BLK_STS_OK);
             } else {
                 // It needs more than an interrupt may do.
@@ -235,7 +240,7 @@ impl Request {
                 return Self::end(request, shim::sts_ioerr());
             }
             let (offset, done) = (this.iocb.ki_pos - result as i64, result as u32);
-            if write && !was_direct {
+            if write && (!was_direct || device.backing.is_cached()) {
                 let back = device.backing.write_back(offset as u64, done.into());
                 if let Err(error) = back {
                     return Self::end(request, status_of(error.to_errno()));

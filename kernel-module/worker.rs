@@ -14,7 +14,7 @@
 use core::{
     mem::offset_of,
     ptr,
-    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
 };
 
 use kernel::{bindings, prelude::*, types::Opaque};
@@ -74,6 +74,8 @@ pub(crate) struct Workers {
     finish: Opaque<bindings::work_struct>,
     pub(crate) recall: Opaque<bindings::work_struct>,
     pub(crate) retry: Opaque<bindings::delayed_work>,
+    /// It was said that pages cannot be dropped.
+    complained: AtomicBool,
     /// How often leases were tried in vain.
     pub(crate) pauses: AtomicU32,
     commit: Opaque<bindings::delayed_work>,
@@ -108,6 +110,7 @@ impl Workers {
             finish: Opaque::uninit(),
             recall: Opaque::uninit(),
             retry: Opaque::uninit(),
+            complained: AtomicBool::new(false),
             pauses: AtomicU32::new(0),
             commit: Opaque::uninit(),
             queue: AtomicPtr::new(new_queue(c"rloop%u", index)?),
@@ -308,6 +311,21 @@ impl Device {
         }
     }
 
+    /// Drops the pages of a range that was written past them, in bytes. A page that a write through the
+    /// filesystem has made dirty, beside the range, is written back first.
+    pub(crate) fn drop_pages(&self, offset: u64, bytes: u64) {
+        const TRIES: usize = 5;
+        for _ in 0..TRIES {
+            if self.backing.invalidate(offset, bytes).is_ok() {
+                return;
+            }
+            let _ = self.backing.write_back(offset, bytes);
+        }
+        if !self.workers.complained.swap(true, Ordering::Relaxed) {
+            pr_warn!("rloop{}: pages of its file cannot be dropped\n", self.index);
+        }
+    }
+
     fn do_finish(&self) {
         loop {
             let clone = self.workers.waiting.lock().finish.pop();
@@ -321,16 +339,7 @@ impl Device {
                 let part = Fast::part_of(clone);
                 trace::invalidate(self, part.offset, part.bytes.into());
                 self.stats.add(Counter::Invalidations, 1);
-                if self
-                    .backing
-                    .invalidate(part.offset, part.bytes.into())
-                    .is_err()
-                {
-                    pr_warn!(
-                        "rloop{}: pages of its file could not be dropped\n",
-                        self.index
-                    );
-                }
+                self.drop_pages(part.offset, part.bytes.into());
                 self.complete(clone);
             }
         }
@@ -444,12 +453,5 @@ unsafe extern "C" fn commit_work(work: *mut bindings::work_struct) {
 unsafe extern "C" fn finish_work(work: *mut bindings::work_struct) {
     // SAFETY: It is this work of a device's workers.
     let device = unsafe { device_of(work, offset_of!(Workers, finish)) };
-    in_reclaim(|| {
-        // What was written cannot end before it is published, and that may free memory.
-        // SAFETY: It changes flags of the current task, and is undone here.
-        let flags = unsafe { shim::rloop_reserves_enter() };
-        device.do_finish();
-        // SAFETY: As above.
-        unsafe { shim::rloop_reserves_leave(flags) };
-    });
+    in_reclaim(|| device.do_finish());
 }
