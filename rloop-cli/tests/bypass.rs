@@ -6,6 +6,7 @@ use rloop::{
     device::control::{AttachOptions, set_direct_io},
     sample::DeviceSample,
 };
+use rloop_common::Op;
 
 mod support;
 
@@ -32,6 +33,17 @@ fn bypass_of(folder: &Path, options: &AttachOptions, count: u64) -> DeviceSample
     settled(&mut live, &device)
 }
 
+/// So many bytes were read by direct I/O, and as many written.
+fn assert_direct(sample: &DeviceSample, bytes: u64, request_bytes: u64) {
+    let (bypass, ops) = (&sample.bypass, &sample.ops);
+    for (counted, op) in [
+        (bypass.direct_read_bytes, Op::Read),
+        (bypass.direct_write_bytes, Op::Write),
+    ] {
+        assert_completed_bytes(counted, bytes, request_bytes, &ops[op.index()]);
+    }
+}
+
 fn assert_bypass(fs: &str) {
     if !root_or_skip() || !program_or_skip(&format!("mkfs.{fs}")) {
         return;
@@ -41,10 +53,9 @@ fn assert_bypass(fs: &str) {
     let Some(image) = MountedImage::new(fs, 400, &[]) else {
         return;
     };
-    let by_direct = bypass_of(image.path(), &direct(), COUNT).bypass;
-    let request_bytes = 16 * BLOCK as u64;
-    assert_completed_bytes(by_direct.direct_read_bytes, BYTES, request_bytes);
-    assert_completed_bytes(by_direct.direct_write_bytes, BYTES, request_bytes);
+    let sample = bypass_of(image.path(), &direct(), COUNT);
+    assert_direct(&sample, BYTES, 16 * BLOCK as u64);
+    let by_direct = sample.bypass;
     assert_eq!(
         (
             by_direct.buffered_read_bytes,
@@ -86,13 +97,15 @@ fn bypass_on_btrfs_is_what_this_kernel_really_does() {
     let Some(image) = MountedImage::new("btrfs", 400, &[]) else {
         return;
     };
-    let bypass = bypass_of(image.path(), &direct(), COUNT).bypass;
-    assert_completed_bytes(bypass.direct_read_bytes, BYTES, 16 * BLOCK as u64);
+    let sample = bypass_of(image.path(), &direct(), COUNT);
+    let (bypass, request_bytes) = (sample.bypass, 16 * BLOCK as u64);
+    let [reads, writes] = [Op::Read, Op::Write].map(|op| &sample.ops[op.index()]);
+    assert_completed_bytes(bypass.direct_read_bytes, BYTES, request_bytes, reads);
     assert!(bypass.derived);
     // Whether a checksummed direct write is direct is the kernel's choice; that it is one or the other is
     // not.
     let written = bypass.direct_write_bytes + bypass.buffered_write_bytes;
-    assert_completed_bytes(written, BYTES, 16 * BLOCK as u64);
+    assert_completed_bytes(written, BYTES, request_bytes, writes);
 }
 
 fn assert_mixed(fs: &str) {
@@ -118,8 +131,7 @@ fn assert_mixed(fs: &str) {
     let after = settled_sample(&mut live, &device);
     let bypass = of(&after, &device).bypass;
     let block = BLOCK as u64;
-    assert_completed_bytes(bypass.direct_read_bytes, DIRECT * block, block);
-    assert_completed_bytes(bypass.direct_write_bytes, DIRECT * block, block);
+    assert_direct(of(&after, &device), DIRECT * block, block);
     let buffered = (bypass.buffered_read_bytes, bypass.buffered_write_bytes);
     assert_eq!(buffered, (BUFFERED * block, BUFFERED * block));
     let part = json_of(&json(&before, &after), &device);

@@ -72,11 +72,13 @@ fn a_known_workload_is_counted_exactly() {
         after.bypass.direct_read_bytes,
         READS * BLOCK as u64,
         BLOCK as u64,
+        &after.ops[Op::Read.index()],
     );
     assert_completed_bytes(
         after.bypass.direct_write_bytes,
         WRITES * BLOCK as u64,
         BLOCK as u64,
+        &after.ops[Op::Write.index()],
     );
     let counted = |f: fn(&rloop::sample::ExtentCounters) -> u64| {
         after.extent_counters.iter().map(f).sum::<u64>()

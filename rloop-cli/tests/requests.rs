@@ -182,7 +182,7 @@ fn reads_beyond_the_end_are_requeued_and_fail() {
     assert_nothing_vanished(sample);
     let reads = op(sample, Op::Read);
     assert_eq!(reads.submitted, READS);
-    assert_completed(reads.requeued, READS);
+    assert_completed(reads.requeued, READS, reads);
     assert_eq!(reads.bytes, READS * 2 * BLOCK as u64);
     assert_eq!(reads.errors, reads.completed);
     let part = json_of(&json(&before, &after), &device);
