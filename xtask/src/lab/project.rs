@@ -85,7 +85,7 @@ impl Project {
         write_script(&stage.join("init"), INIT)?;
         write_script(&stage.join("command"), &script(command, &stage)?)?;
         match &products.module {
-            Some(module) => copy(module.path(), &stage.join("rloop.ko"))?,
+            Some(module) => fs::write(stage.join("rloop.ko"), module.content())?,
             None => eprintln!("xtask: there is no kernel-module/Kbuild: the guest gets no module"),
         }
         for program in PROGRAMS {
@@ -93,6 +93,14 @@ impl Project {
             if path.exists() {
                 copy(&path, &stage.join("bin").join(program))?;
             }
+        }
+        if folder.is_debug() {
+            let modules = folder.build().join("installed/lib/modules");
+            succeed(
+                std::process::Command::new("cp")
+                    .arg("-a")
+                    .args([&modules, &stage]),
+            )?;
         }
         let disk = image(folder, &stage)?;
         let is_shell = command.is_shell();
