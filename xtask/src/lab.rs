@@ -136,9 +136,7 @@ impl Lab {
 fn build() -> Result<ExitCode> {
     let folder = Folder::newest()?;
     println!("kernel {} in {}", folder.release(), folder.path().display());
-    if let Some(module) = module::build(&folder)? {
-        println!("{module}");
-    }
+    println!("{}", module::build(&folder)?);
     Ok(ExitCode::SUCCESS)
 }
 

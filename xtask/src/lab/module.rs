@@ -42,12 +42,9 @@ impl fmt::Display for Module {
     }
 }
 
-/// Builds the module and makes sure that the kernel has what it wants. `None`: there is no source.
-pub(super) fn build(folder: &Folder) -> Result<Option<Module>> {
-    let Some(place) = Place::new(folder, if folder.is_debug() { "debug" } else { "module" })?
-    else {
-        return Ok(None);
-    };
+/// Builds the module and makes sure that the kernel has what it wants.
+pub(super) fn build(folder: &Folder) -> Result<Module> {
+    let place = Place::new(folder, if folder.is_debug() { "debug" } else { "module" })?;
     let release = folder.release().to_owned();
     place.make(folder, &["modules"])?;
     let wanted = output_of(
@@ -64,17 +61,17 @@ pub(super) fn build(folder: &Folder) -> Result<Option<Module>> {
     }
     let path = place.products.join("rloop.ko");
     let content = fs::read(&path)?;
-    Ok(Some(Module {
+    Ok(Module {
         path,
         content,
         release,
         symbols,
-    }))
+    })
 }
 
 /// Runs clippy, which compiles as rustc does. A warning is an error.
 pub(super) fn lint(folder: &Folder) -> Result<()> {
-    let place = Place::new(folder, "lint")?.context("there is no kernel-module/Kbuild")?;
+    let place = Place::new(folder, "lint")?;
     place.make(folder, &["CLIPPY=1", "KRUSTFLAGS=-Dwarnings", "modules"])
 }
 
@@ -87,11 +84,8 @@ struct Place {
 
 impl Place {
     /// A folder of its own for each way to build, which nobody else uses meanwhile.
-    fn new(folder: &Folder, name: &str) -> Result<Option<Self>> {
+    fn new(folder: &Folder, name: &str) -> Result<Self> {
         let source = root().join(SOURCE);
-        if !source.join("Kbuild").exists() {
-            return Ok(None);
-        }
         let lab = build_folder()?.join("lab");
         let products = lab.join(name);
         fs::create_dir_all(&products)?;
@@ -101,11 +95,11 @@ impl Place {
         let chroot = chroot
             .bind(source, "/lab/module")
             .bind(&products, "/lab/build");
-        Ok(Some(Self {
+        Ok(Self {
             products,
             chroot,
             _lock,
-        }))
+        })
     }
 
     fn make(&self, folder: &Folder, words: &[&str]) -> Result<()> {
