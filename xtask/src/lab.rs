@@ -2,6 +2,7 @@
 
 mod apt;
 mod chroot;
+mod debug_kernel;
 mod folder;
 mod guest;
 mod guest_tests;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 pub(crate) use folder::Folder;
 use guest::Clock;
@@ -29,10 +30,19 @@ use project::{Command, Products, Project};
 pub(crate) enum Lab {
     /// Make the lab's folder if it is missing or old, and build the module.
     Build,
+    /// Build the debug kernel: KASAN, lockdep, fault injection. It takes an hour.
+    Kernel,
+    /// Run clippy on the module.
+    Lint,
     /// Boot the guest and open a shell in it. `exit` powers it off.
-    Shell,
+    Shell {
+        #[command(flatten)]
+        choice: Choice,
+    },
     /// Boot the guest, run a script or a command in it, and exit as that did.
     Run {
+        #[command(flatten)]
+        choice: Choice,
         /// Seconds after which the guest counts as stuck.
         #[arg(long, default_value_t = 600)]
         limit: u64,
@@ -42,6 +52,8 @@ pub(crate) enum Lab {
     },
     /// Run the guest tests.
     Test {
+        #[command(flatten)]
+        choice: Choice,
         /// Run only the tests with this in their name.
         filter: Option<String>,
         /// What their random choices start from.
@@ -53,6 +65,8 @@ pub(crate) enum Lab {
     },
     /// Run the guest tests in their long form, which takes hours.
     Soak {
+        #[command(flatten)]
+        choice: Choice,
         /// Run only the tests with this in their name.
         filter: Option<String>,
         /// What their random choices start from; without it, the clock.
@@ -61,20 +75,60 @@ pub(crate) enum Lab {
     },
 }
 
+/// Which kernel the guest has.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Choice {
+    /// Use the debug kernel instead of Debian's.
+    #[arg(long)]
+    debug_kernel: bool,
+}
+
+impl Choice {
+    /// Debian's.
+    pub(crate) const STOCK: Self = Self {
+        debug_kernel: false,
+    };
+
+    fn folder(self) -> Result<Folder> {
+        let folder = Folder::ready()?;
+        if self.debug_kernel {
+            folder.with_debug_kernel()
+        } else {
+            Ok(folder)
+        }
+    }
+}
+
 impl Lab {
     /// Does it.
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self {
             Self::Build => build(),
-            Self::Shell => shell(),
-            Self::Run { limit, command } => run(&command, Duration::from_secs(limit)),
+            Self::Kernel => kernel(),
+            Self::Lint => lint(),
+            Self::Shell { choice } => shell(choice),
+            Self::Run {
+                choice,
+                limit,
+                command,
+            } => run(choice, &command, Duration::from_secs(limit)),
             Self::Test {
+                choice,
                 filter,
                 provoked: true,
                 ..
-            } => test(filter.as_deref(), Form::Provoked),
-            Self::Test { filter, seed, .. } => test(filter.as_deref(), Form::Short { seed }),
-            Self::Soak { filter, seed } => test(filter.as_deref(), Form::long(seed)),
+            } => test(choice, filter.as_deref(), Form::Provoked),
+            Self::Test {
+                choice,
+                filter,
+                seed,
+                ..
+            } => test(choice, filter.as_deref(), Form::Short { seed }),
+            Self::Soak {
+                choice,
+                filter,
+                seed,
+            } => test(choice, filter.as_deref(), Form::long(seed)),
         }
     }
 }
@@ -82,23 +136,33 @@ impl Lab {
 fn build() -> Result<ExitCode> {
     let folder = Folder::newest()?;
     println!("kernel {} in {}", folder.release(), folder.path().display());
-    if let Some(module) = module::build(&folder)? {
-        println!("{module}");
-    }
+    println!("{}", module::build(&folder)?);
     Ok(ExitCode::SUCCESS)
 }
 
-fn shell() -> Result<ExitCode> {
-    let folder = Folder::ready()?;
-    let project = Project::stage(&folder, &Products::build(&folder)?, &Command::Shell)?;
+fn kernel() -> Result<ExitCode> {
+    let kernel = debug_kernel::build(&Folder::ready()?)?;
+    println!("debug kernel {}", kernel.release());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lint() -> Result<ExitCode> {
+    module::lint(&Folder::ready()?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shell(choice: Choice) -> Result<ExitCode> {
+    let folder = choice.folder()?;
+    let products = Products::build(&folder)?;
+    let project = Project::stage(&folder, &products, &Command::Shell)?;
     guest::interactive(&folder, &project)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(words: &[String], limit: Duration) -> Result<ExitCode> {
-    let folder = Folder::ready()?;
-    let command = Command::of_words(words);
-    let project = Project::stage(&folder, &Products::build(&folder)?, &command)?;
+fn run(choice: Choice, words: &[String], limit: Duration) -> Result<ExitCode> {
+    let folder = choice.folder()?;
+    let products = Products::build(&folder)?;
+    let project = Project::stage(&folder, &products, &Command::of_words(words))?;
     let status = guest::batch(Clock::Time, &folder, &project, limit)?;
     Ok(ExitCode::from(status))
 }
@@ -125,8 +189,8 @@ pub(crate) fn bench_fast_path(rounds: usize, seconds: u32) -> Result<()> {
     Ok(())
 }
 
-fn test(filter: Option<&str>, form: Form) -> Result<ExitCode> {
-    let score = guest_tests::run(filter, form)?;
+fn test(choice: Choice, filter: Option<&str>, form: Form) -> Result<ExitCode> {
+    let score = guest_tests::run(choice, filter, form)?;
     for (name, why) in &score.skipped {
         println!("skipped: {name}: {why}");
     }

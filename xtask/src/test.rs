@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, bail};
 
 use crate::bpf::{self, Verdict};
-use crate::lab::{self, Form};
+use crate::lab::{self, Choice, Form};
 use crate::reading::Reading;
 use crate::score::Score;
 use crate::{cargo, packages};
@@ -18,7 +18,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     if filter.is_none() {
         check_object(&mut score);
     }
-    match lab::run_tests(filter, Form::SHORT) {
+    match lab::run_tests(Choice::STOCK, filter, Form::SHORT) {
         Ok(guest) => score.add(guest),
         Err(error) => {
             println!("failed: the guest tests: {error:#}");

@@ -12,6 +12,7 @@ const ENTER: &str = r#"
 root=$1; shift
 mount -t proc proc "$root/proc"
 mount --bind /dev "$root/dev"
+mount -t tmpfs tmp "$root/tmp"
 while [ "$1" != -- ]; do mount --bind "$1" "$root$2"; shift 2; done
 shift
 exec chroot "$root" "$@"

@@ -56,12 +56,19 @@ impl Folder {
         let in_use = File::create(path.join(IN_USE))?;
         in_use.lock_shared()?;
         remove_others(&cache, &path);
-        let kernel = Kernel::of(&path.join("root"))?;
+        let kernel = Kernel::stock(&path.join("root"))?;
         Ok(Self {
             path,
             kernel,
             _in_use: in_use,
         })
+    }
+
+    /// The same folder with its debug kernel, which must have been built.
+    pub(super) fn with_debug_kernel(self) -> Result<Self> {
+        let kernel = Kernel::debug(&self.path.join(DEBUG))
+            .context("there is no debug kernel: `cargo xtask lab kernel` builds it, for an hour")?;
+        Ok(Self { kernel, ..self })
     }
 
     /// Where it is.
@@ -74,6 +81,11 @@ impl Folder {
         self.kernel.release()
     }
 
+    /// Whether its kernel is the debug kernel.
+    pub(super) fn is_debug(&self) -> bool {
+        self.kernel.is_debug()
+    }
+
     /// The kernel.
     pub(super) fn kernel(&self) -> &Kernel {
         &self.kernel
@@ -81,7 +93,20 @@ impl Folder {
 
     /// Its Debian, with the kernel's source and build.
     pub(super) fn chroot(&self) -> Chroot {
-        debian(&self.path)
+        debian(&self.path, &self.build())
+    }
+
+    /// Where the kernel's build is.
+    pub(super) fn build(&self) -> PathBuf {
+        self.path
+            .join(if self.kernel.is_debug() { DEBUG } else { STOCK })
+    }
+
+    /// The folder's Debian with the place where a debug kernel is built.
+    pub(super) fn for_debug_kernel(&self) -> Result<(PathBuf, Chroot)> {
+        let build = self.path.join(DEBUG);
+        fs::create_dir_all(&build)?;
+        Ok((build.clone(), debian(&self.path, &build)))
     }
 
     /// The guest's root disk. It is never written.
@@ -92,10 +117,14 @@ impl Folder {
 
 const DISK: &str = "root.img";
 
-fn debian(path: &Path) -> Chroot {
+/// What modules need of the stock kernel's build, and the build of a debug kernel.
+const STOCK: &str = "kernel";
+const DEBUG: &str = "debug";
+
+fn debian(path: &Path, build: &Path) -> Chroot {
     Chroot::new(path.join("root"))
         .bind(path.join("source"), "/lab/source")
-        .bind(path.join("kernel"), "/lab/kernel")
+        .bind(build, "/lab/kernel")
 }
 
 /// The version to use: asked for, or the last answer if it is fresh or nobody answers.
@@ -135,7 +164,7 @@ fn make(path: &Path, version: &str) -> Result<()> {
         "xtask: making the lab for kernel {version} in {}, once",
         path.display()
     );
-    for folder in ["root", "source", "kernel"] {
+    for folder in ["root", "source", STOCK] {
         fs::create_dir_all(making.join(folder))?;
     }
     eprintln!("xtask: installing Debian {}", recipe::RELEASE);
@@ -143,9 +172,9 @@ fn make(path: &Path, version: &str) -> Result<()> {
     for folder in ["source", "kernel", "module", "build"] {
         fs::create_dir_all(making.join("root/lab").join(folder))?;
     }
-    let kernel = Kernel::of(&making.join("root"))?;
+    let kernel = Kernel::stock(&making.join("root"))?;
     kernel
-        .prepare(&making, &debian(&making))
+        .prepare(&making, &debian(&making, &making.join(STOCK)))
         .with_context(|| format!("kernel {} cannot be prepared for modules", kernel.release()))?;
     eprintln!("xtask: making the guest's disk");
     make_disk(&making)?;

@@ -191,6 +191,8 @@ fn machine(qemu: &mut Command, clock: Clock, folder: &Folder, project: &Project)
         // At the end of its input QEMU would close the port, and the guest could not write to it.
         qemu.stdin(Stdio::piped());
     }
+    // KASAN keeps an eighth of it, and lockdep its graph.
+    let memory = if folder.is_debug() { "4G" } else { "2G" };
     let device = if project.is_shell {
         "virtconsole"
     } else {
@@ -209,7 +211,7 @@ fn machine(qemu: &mut Command, clock: Clock, folder: &Folder, project: &Project)
             ["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1"].as_slice()
         }
     })
-    .args(["-cpu", "max", "-m", "2G"])
+    .args(["-cpu", "max", "-m", memory])
     .args(["-kernel", &folder.kernel().image()])
     .args(["-append", &format!("{words} -- -c \"{FIRST}\"")])
     .args(["-serial", "chardev:log"])

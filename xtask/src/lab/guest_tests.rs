@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::Choice;
 use super::apt::Unobtainable;
 use super::folder::Folder;
 use super::guest::{End, Guest};
@@ -57,7 +58,7 @@ impl Form {
 }
 
 /// Runs the tests with `filter` in their name, in as many guests as it takes.
-pub(crate) fn run(filter: Option<&str>, form: Form) -> Result<Score> {
+pub(crate) fn run(choice: Choice, filter: Option<&str>, form: Form) -> Result<Score> {
     let mut progress = Progress::new(names(filter, form)?);
     if progress.left.is_empty() {
         return Ok(progress.score);
@@ -65,7 +66,7 @@ pub(crate) fn run(filter: Option<&str>, form: Form) -> Result<Score> {
     if let Some(why) = obstacle() {
         return Ok(Score::all_skipped(progress.left, &why));
     }
-    let folder = match Folder::ready() {
+    let folder = match choice.folder() {
         Err(error) if error.is::<Unobtainable>() => {
             return Ok(Score::all_skipped(progress.left, &format!("{error:#}")));
         }

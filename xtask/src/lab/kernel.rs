@@ -1,4 +1,4 @@
-//! The stock kernel, and its source made ready to build modules that it loads.
+//! Kernels, and the stock kernel's source made ready to build modules that it loads.
 
 use std::fs;
 use std::path::Path;
@@ -9,17 +9,25 @@ use anyhow::{Context as _, Result, bail};
 
 use super::chroot::{Chroot, succeed};
 
-/// The kernel in a lab folder.
+/// A kernel in a lab folder.
 pub(crate) struct Kernel {
     release: String,
+    is_debug: bool,
 }
 
 impl Kernel {
-    /// The kernel that is installed below `root`.
-    pub(super) fn of(root: &Path) -> Result<Self> {
-        let boot = root.join("boot");
-        let release = only(&boot, "vmlinuz-", "")?;
-        Ok(Self { release })
+    /// The stock kernel, which is installed below `root`.
+    pub(super) fn stock(root: &Path) -> Result<Self> {
+        let release = only(&root.join("boot"), "vmlinuz-", "")?;
+        let is_debug = false;
+        Ok(Self { release, is_debug })
+    }
+
+    /// The debug kernel that was built in a folder.
+    pub(super) fn debug(build: &Path) -> Result<Self> {
+        let release = fs::read_to_string(build.join("include/config/kernel.release"))?;
+        let (release, is_debug) = (release.trim().to_owned(), true);
+        Ok(Self { release, is_debug })
     }
 
     /// What `uname -r` says.
@@ -27,9 +35,18 @@ impl Kernel {
         &self.release
     }
 
+    /// Whether it is built here, to find mistakes.
+    pub(super) fn is_debug(&self) -> bool {
+        self.is_debug
+    }
+
     /// Its image, seen from inside the folder.
     pub(super) fn image(&self) -> String {
-        format!("/boot/vmlinuz-{}", self.release)
+        if self.is_debug {
+            "/lab/kernel/arch/x86/boot/bzImage".into()
+        } else {
+            format!("/boot/vmlinuz-{}", self.release)
+        }
     }
 
     /// Debian's headers, seen from inside the folder. They lack what Rust needs, but have the
@@ -38,18 +55,17 @@ impl Kernel {
         format!("/usr/src/linux-headers-{}", self.release)
     }
 
-    /// `make` with all that Debian builds this kernel with.
+    /// `make` with all that this kernel is built with.
     pub(super) fn make(&self, chroot: &Chroot) -> Command {
-        let mut make = chroot.command("make");
-        let jobs = available_parallelism().map_or(1, usize::from);
-        make.args(["-s", "-C", "/lab/source", "O=/lab/kernel", "ARCH=x86"])
-            .args([
-                "CROSS_COMPILE=x86_64-linux-gnu-",
-                "CC=x86_64-linux-gnu-gcc-14",
-            ])
-            .args(["HOSTCC=gcc-14", "--no-print-directory"])
-            .arg(format!("KERNELRELEASE={}", self.release))
-            .arg(format!("-j{jobs}"));
+        if self.is_debug {
+            return debug_make(chroot);
+        }
+        let mut make = make(chroot);
+        make.args([
+            "CC=x86_64-linux-gnu-gcc-14",
+            "CROSS_COMPILE=x86_64-linux-gnu-",
+        ])
+        .arg(format!("KERNELRELEASE={}", self.release));
         make
     }
 
@@ -82,6 +98,22 @@ impl Kernel {
         }
         succeed(self.make(chroot).arg("modules_prepare"))
     }
+}
+
+/// `make` for a debug kernel. KASAN takes Rust only beside clang.
+pub(super) fn debug_make(chroot: &Chroot) -> Command {
+    let mut make = make(chroot);
+    make.arg("CC=clang");
+    make
+}
+
+fn make(chroot: &Chroot) -> Command {
+    let mut make = chroot.command("make");
+    let jobs = available_parallelism().map_or(1, usize::from);
+    make.args(["-s", "--no-print-directory", "-C", "/lab/source"])
+        .args(["O=/lab/kernel", "ARCH=x86", "HOSTCC=gcc-14"])
+        .arg(format!("-j{jobs}"));
+    make
 }
 
 /// Another compiler, or a tool that is missing, shows in the configuration: what is built then is

@@ -52,7 +52,7 @@ impl Command {
 
 /// What is built of the project for a guest.
 pub(super) struct Products {
-    module: Option<Module>,
+    module: Module,
 }
 
 impl Products {
@@ -84,15 +84,20 @@ impl Project {
         fs::create_dir_all(stage.join("bin"))?;
         write_script(&stage.join("init"), INIT)?;
         write_script(&stage.join("command"), &script(command, &stage)?)?;
-        match &products.module {
-            Some(module) => copy(module.path(), &stage.join("rloop.ko"))?,
-            None => eprintln!("xtask: there is no kernel-module/Kbuild: the guest gets no module"),
-        }
+        fs::write(stage.join("rloop.ko"), products.module.content())?;
         for program in PROGRAMS {
-            let path = build_folder()?.join(program);
-            if path.exists() {
-                copy(&path, &stage.join("bin").join(program))?;
-            }
+            copy(
+                &build_folder()?.join(program),
+                &stage.join("bin").join(program),
+            )?;
+        }
+        if folder.is_debug() {
+            let modules = folder.build().join("installed/lib/modules");
+            succeed(
+                std::process::Command::new("cp")
+                    .arg("-a")
+                    .args([&modules, &stage]),
+            )?;
         }
         let disk = image(folder, &stage)?;
         let is_shell = command.is_shell();

@@ -1,0 +1,125 @@
+//! `cargo xtask lab kernel`: a kernel that finds mistakes, from the stock kernel's source.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::chroot::{Chroot, succeed};
+use super::folder::Folder;
+use super::kernel::{Kernel, debug_make};
+
+/// What is switched on. What the guest boots from is built in: its disk has only the stock
+/// kernel's modules.
+const ON: &[&str] = &[
+    "DEBUG_ATOMIC_SLEEP",
+    "DEBUG_KMEMLEAK",
+    "DEBUG_LIST",
+    "DEBUG_OBJECTS",
+    "DEBUG_OBJECTS_FREE",
+    "DEBUG_OBJECTS_RCU_HEAD",
+    "DEBUG_OBJECTS_WORK",
+    "FAILSLAB",
+    "FAIL_IO_TIMEOUT",
+    "FAIL_MAKE_REQUEST",
+    "FAIL_PAGE_ALLOC",
+    "FAULT_INJECTION",
+    "FAULT_INJECTION_DEBUG_FS",
+    "KASAN",
+    "KASAN_GENERIC",
+    "PROVE_LOCKING",
+    "VIRTIO_BLK",
+];
+
+/// What is switched off: it costs time to build, or needs keys that only Debian has.
+const OFF: &[&str] = &[
+    "DEBUG_INFO_BTF",
+    "MODULE_SIG",
+    "SECURITY_LOCKDOWN_LSM",
+    "KEXEC_SIG",
+];
+
+/// The modules of the stock configuration that the tests need; the others are not built.
+const MODULES: &[&str] = &[
+    "btrfs",
+    "configfs",
+    "dm_delay",
+    "dm_flakey",
+    "dm_log_writes",
+    "dm_mod",
+    "loop",
+    "nfsd",
+    "null_blk",
+    "overlay",
+    "scsi_debug",
+    "virtio_blk",
+    "xfs",
+];
+
+/// Configures and builds it. What was built before is taken up again.
+pub(super) fn build(folder: &Folder) -> Result<Kernel> {
+    let (build, chroot) = folder.for_debug_kernel()?;
+    let configured = build.join("configured");
+    if !configured.exists() {
+        eprintln!("xtask: configuring the debug kernel");
+        configure(folder, &build, &chroot)?;
+        fs::write(configured, "")?;
+    }
+    eprintln!("xtask: building the debug kernel");
+    let mut install = debug_make(&chroot);
+    install.args([
+        "INSTALL_MOD_PATH=/lab/kernel/installed",
+        "INSTALL_MOD_STRIP=1",
+        "modules_install",
+    ]);
+    succeed(debug_make(&chroot).args(["bzImage", "modules"]))
+        .and_then(|()| succeed(&mut install))
+        .context("the debug kernel does not build")?;
+    Kernel::debug(&build)
+}
+
+/// The stock configuration without what the tests do not need, and with what finds mistakes.
+fn configure(folder: &Folder, build: &Path, chroot: &Chroot) -> Result<()> {
+    let config = build.join(".config");
+    let stock = chroot.outside(&folder.kernel().headers());
+    fs::copy(stock.join(".config"), &config)?;
+    // As lsmod prints it.
+    let lines = MODULES.iter().map(|module| format!("{module} 1 0\n"));
+    let loaded: String = lines.collect();
+    fs::write(
+        build.join("modules"),
+        format!("Module Size Used by\n{loaded}"),
+    )?;
+    let mut trim = debug_make(chroot);
+    // It asks about each new option, and takes the end of input for the default.
+    trim.args(["LSMOD=/lab/kernel/modules", "localmodconfig"]);
+    succeed(trim.stdout(Stdio::null()))?;
+    let mut change = chroot.command("/lab/source/scripts/config");
+    change.args(["--file", "/lab/kernel/.config"]);
+    for option in OFF {
+        change.args(["--disable", option]);
+    }
+    for option in ON {
+        change.args(["--enable", option]);
+    }
+    succeed(change.args(["--set-str", "LOCALVERSION", "-rloop-debug"]))?;
+    succeed(debug_make(chroot).arg("olddefconfig"))?;
+    check(&fs::read_to_string(&config)?)
+}
+
+/// What cannot be switched on is left out without a word.
+fn check(config: &str) -> Result<()> {
+    let lacks = |option: &&&str| {
+        !config
+            .lines()
+            .any(|line| line == format!("CONFIG_{option}=y"))
+    };
+    let missing: Vec<&str> = ON.iter().chain(&["RUST"]).filter(lacks).copied().collect();
+    ensure!(
+        missing.is_empty(),
+        "this kernel cannot have {} together with the rest",
+        missing.join(", ")
+    );
+    Ok(())
+}
