@@ -76,6 +76,9 @@ pub(super) enum Command {
     /// (vfs); holes filled; commits and flushes; how often the mapping was taken back; errors.
     Stat(Stat),
     /// Make a device as long as its file is now
+    ///
+    /// Whoever makes the file longer has to wait until its mapping is given back. truncate(1) does
+    /// not wait, and says "Resource temporarily unavailable": run it again at once.
     Resize {
         /// The device
         device: String,

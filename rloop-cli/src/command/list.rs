@@ -25,16 +25,7 @@ pub(super) fn run(args: &args::List) -> Result<(), Stop> {
 
 fn table(devices: &[RloopDevice]) -> Table {
     let mut table = Table::new(&[
-        "NAME",
-        ">SIZE",
-        ">OFFSET",
-        "RO",
-        "MAPPED-BY",
-        "WHY",
-        "FILL",
-        "COMMIT",
-        "ERROR",
-        "FILE",
+        "NAME", ">SIZE", ">OFFSET", "RO", "PROVIDER", "WHY", "FILL", "COMMIT", "ERROR", "FILE",
     ]);
     for device in devices {
         table.row(vec![

@@ -47,3 +47,26 @@ fn the_schema_knows_the_names_that_the_module_knows() {
     let counters = at("/$defs/stat/properties/counters/required");
     assert_eq!(counters, serde_json::json!(abi::COUNTER_NAMES));
 }
+
+#[test]
+fn the_module_s_readme_explains_each_reason_and_counter() {
+    let readme = include_str!("../../../kernel-module/README.md");
+    // Names are explained in the first column of a table, which may hold two.
+    let explained = |name: &str| {
+        let quoted = format!("`{name}`");
+        let first = |line: &str| {
+            line.strip_prefix("| ")?
+                .split(" |")
+                .next()
+                .map(str::to_owned)
+        };
+        readme
+            .lines()
+            .filter_map(first)
+            .any(|cell| cell.contains(&quoted))
+    };
+    for name in abi::REASONS.iter().chain(&abi::COUNTER_NAMES) {
+        assert!(explained(name), "{name}");
+    }
+    assert!(!explained("nothing"));
+}

@@ -86,17 +86,14 @@ impl Asked {
                  blocks: take {disk_block}, or leave the choice to the module"
             );
         }
-        if how.offset_bytes % u64::from(*block) != 0 {
-            let below = how.offset_bytes - how.offset_bytes % u64::from(*block);
+        let rest = how.offset_bytes % u64::from(*block);
+        if rest != 0 {
+            let below = how.offset_bytes - rest;
             return format!(
-                "--offset {} is not a multiple of the device's blocks of {block} bytes: {below} \
-                 is{}",
+                "--offset {} is not a multiple of the device's blocks of {block} bytes, as {below} \
+                 and {} are",
                 how.offset_bytes,
-                if block > disk_block {
-                    ", or take a smaller --block-size"
-                } else {
-                    ""
-                }
+                below + u64::from(*block),
             );
         }
         "the module refuses one of the values, and which cannot be told from here".into()
@@ -167,7 +164,7 @@ mod tests {
         };
         let text = explain(&asked(1 << 20, how), libc::EINVAL);
         assert!(
-            text.contains("--offset 5000") && text.contains("4096 is"),
+            text.contains("--offset 5000") && text.contains("4096 and 8192 are"),
             "{text}"
         );
 
