@@ -32,11 +32,11 @@ fn one_round(guest: &Guest, kind: Kind, mode: Mode, seed: u64) -> Result<()> {
     // The file's last block is not a whole one.
     const SECTORS: u64 = (4 << 11) + 3;
     const THREADS: u64 = 6;
-    let operations = if guest.is_long() { 5000 } else { 500 };
+    let operations = if guest.is_long() { 5000 } else { 250 };
     let stamps = Stamps::new(seed, SECTORS, 10_000 + (THREADS * operations) as usize);
     let below = Filesystem::make(kind, guest.scratch(0)?)?;
     let path = image::of_all_kinds(&below, &stamps, seed)?;
-    let attached = RloopDevice::attach(&path, mode)?;
+    let attached = RloopDevice::attach_with(&path, mode, &["--block-size", "512"])?;
     let checker = Checker {
         stamps: &stamps,
         device: attached.device(),

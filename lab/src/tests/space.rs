@@ -106,7 +106,7 @@ fn one_round(
         FILE_BYTES / SECTOR as u64,
         (2 * THREADS * operations) as usize,
     );
-    let attached = RloopDevice::attach(path, mode)?;
+    let attached = RloopDevice::attach_with(path, mode, &["--block-size", "512"])?;
     let full = Checker {
         stamps: &stamps,
         device: attached.device(),

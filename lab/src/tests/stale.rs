@@ -57,7 +57,7 @@ fn one_round(guest: &Guest, kind: Kind, disk: &Mapped, mode: Mode, seed: u64) ->
     let below = Filesystem::make_with(kind, disk.device(), keep, "defaults")?;
     let stamps = Stamps::new(seed, SECTORS, 10_000 + (THREADS * operations) as usize);
     let path = image::of_all_kinds(&below, &stamps, seed)?;
-    let attached = RloopDevice::attach(&path, mode)?;
+    let attached = RloopDevice::attach_with(&path, mode, &["--block-size", "512"])?;
     let checker = Checker {
         stamps: &stamps,
         device: attached.device(),
