@@ -8,6 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
@@ -31,13 +32,15 @@ const LONGEST: u64 = 256;
 /// What the single steps use, in sectors; the threads use the rest.
 const STEPS: u64 = SECTORS / 2;
 const THREADS: u64 = 4;
+/// It reads a filesystem many times.
+const LIMIT: Duration = Duration::from_secs(400);
 
 pub(super) fn tests() -> Vec<Test> {
     let of = |name: &str, mode: Mode, kinds: &'static [Kind]| {
         let test = |&kind: &Kind| {
             let body =
                 move |guest: &mut Guest| super::with_module(|| power_cuts(guest, kind, mode));
-            Test::new(format!("durable_{name}/{kind}"), body)
+            Test::new(format!("durable_{name}/{kind}"), body).within(LIMIT)
         };
         kinds.iter().map(test).collect::<Vec<_>>()
     };
@@ -96,7 +99,7 @@ fn one_log(guest: &Guest, kind: Kind, mode: Mode, seed: u64) -> Result<()> {
     };
     // The file itself is there from here on.
     bench.flush("the beginning")?;
-    bench.steps(mode, seed)?;
+    bench.steps(mode)?;
     bench.threads(mode, seed, attached.device())?;
     drop(bench);
     drop(target);
@@ -137,7 +140,7 @@ fn check_marks(
     for (number, from) in positions.iter().enumerate() {
         let room = (last - from) as u64;
         // Not after each mark in the short form, as each cut takes its time.
-        if is_long || number % 3 == 0 {
+        if is_long || number % 5 == 0 {
             moments.extend((0..between).map(|_| from + random.below(room.min(200)) as usize));
         }
     }
@@ -172,10 +175,9 @@ fn check_marks(
 
 impl Bench<'_> {
     /// Each of the cases by itself, with nobody else's flush to help.
-    fn steps(&self, mode: Mode, seed: u64) -> Result<()> {
+    fn steps(&self, mode: Mode) -> Result<()> {
         let mut fresh = (0..STEPS / BLOCK).step_by(3).map(|block| block * BLOCK);
         let mut next = || fresh.next().context("there are no more blocks");
-        let _ = seed;
         let block = next()?;
         self.write(block, BLOCK)?;
         self.fua(block, BLOCK, "a FUA overwrite of a block just filled")?;
@@ -270,7 +272,7 @@ impl Bench<'_> {
             if is_fill {
                 end = first + count;
             }
-            let mark = turn % 15 == 14;
+            let mark = turn % 20 == 19;
             if random.percent(20) {
                 self.fua_of(first, count)?;
                 if mark {
