@@ -67,6 +67,12 @@ impl Mapped {
         Ok(())
     }
 
+    /// Tells its target something.
+    pub(crate) fn message(&self, text: &str) -> Result<()> {
+        run!["dmsetup", "message", &self.name, "0", text]?;
+        Ok(())
+    }
+
     /// Its device.
     pub(crate) fn device(&self) -> &Path {
         &self.device

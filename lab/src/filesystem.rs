@@ -126,6 +126,13 @@ impl Filesystem {
         Ok(())
     }
 
+    /// Takes it out of the tree, though it is in use; it goes when nobody uses it any more.
+    pub(crate) fn unmount_lazily(mut self) -> Result<()> {
+        let place = std::mem::take(&mut self.place);
+        run!["umount", "--lazy", &place]?;
+        Ok(())
+    }
+
     /// Unmounts it.
     pub(crate) fn unmount(mut self) -> Result<()> {
         let place = std::mem::take(&mut self.place);

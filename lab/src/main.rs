@@ -17,12 +17,16 @@ mod leftovers;
 mod loop_device;
 mod module;
 mod null_blk;
+mod nvme_target;
+mod power_cut;
 mod random;
 mod rloop_device;
+mod scene;
 mod stamps;
 mod test;
 mod tests;
 mod tracing;
+mod write_log;
 
 use std::process::ExitCode;
 

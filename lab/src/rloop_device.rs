@@ -78,6 +78,12 @@ impl RloopDevice {
         Ok(Self { device })
     }
 
+    /// One that somebody else has attached.
+    pub(crate) fn already(device: &str) -> Self {
+        let device = device.into();
+        Self { device }
+    }
+
     /// Its device.
     pub(crate) fn device(&self) -> &Path {
         &self.device

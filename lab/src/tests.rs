@@ -1,14 +1,19 @@
 //! Every test, in the order in which they run.
 
+mod attachment;
 mod bad_input;
 mod command_line;
+mod durability;
+mod freeze;
 mod fuzz;
 mod holes;
 mod lab;
 mod leaks;
 mod load;
 mod mapping;
+mod memory;
 mod module;
+mod neighbours;
 mod provoked;
 mod space;
 mod stale;
@@ -38,6 +43,11 @@ pub(crate) fn all() -> Vec<Test> {
         command_line::tests(),
         fuzz::tests(),
         leaks::tests(),
+        durability::tests(),
+        neighbours::tests(),
+        freeze::tests(),
+        attachment::tests(),
+        memory::tests(),
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,377 @@
+//! Others do something to the file while a load runs on its device: the mapping is taken back, nothing that
+//! the load wrote is lost, and the mapping comes back when they are gone.
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::ptr;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::command::run;
+use crate::direct::{self, Buffer, SECTOR};
+use crate::filesystem::Kind;
+use crate::guest::Guest;
+use crate::random::Random;
+use crate::rloop_device::Mode;
+use crate::scene::{DEVICE_BYTES, Scene, TAIL_BYTES};
+use crate::test::Test;
+
+/// Filesystems whose blocks are mapped.
+const MAPPED: [Kind; 2] = [Kind::Xfs, Kind::Ext4];
+/// Holes are filled on disk, and committed later: so a recall has something to commit.
+const LAZY: Mode = Mode {
+    fill: "layout",
+    commit: "flush",
+};
+/// The modes that recalls are tried in.
+const MODES: [Mode; 2] = [Mode::DEFAULT, LAZY];
+
+pub(super) fn tests() -> Vec<Test> {
+    let on = super::of_module_on_each;
+    [
+        on("neighbour_opens_for_writing", &MAPPED, |guest, kind| {
+            each_mode(guest, kind, opens)
+        }),
+        on("neighbour_writes", &MAPPED, |guest, kind| {
+            each_mode(guest, kind, writes)
+        }),
+        on("neighbour_writes_by_mmap", &MAPPED, |guest, kind| {
+            each_mode(guest, kind, maps)
+        }),
+        on("neighbour_truncates", &MAPPED, |guest, kind| {
+            each_mode(guest, kind, truncates)
+        }),
+        on("neighbour_punches", &MAPPED, |guest, kind| {
+            each_mode(guest, kind, punches)
+        }),
+        on("neighbour_shifts_ranges", &MAPPED, |guest, kind| {
+            each_mode(guest, kind, shifts)
+        }),
+        on("neighbour_reflinks", &[Kind::Xfs], |guest, kind| {
+            each_mode(guest, kind, reflinks)
+        }),
+        on("neighbour_dedupes", &[Kind::Xfs], |guest, kind| {
+            each_mode(guest, kind, dedupes)
+        }),
+        on("neighbour_exchanges_ranges", &[Kind::Xfs], |guest, kind| {
+            each_mode(guest, kind, exchanges)
+        }),
+        on("neighbour_defragments", &[Kind::Xfs], |guest, kind| {
+            each_mode(guest, kind, defragments)
+        }),
+        on("neighbour_journals_data", &[Kind::Ext4], |guest, kind| {
+            each_mode(guest, kind, journals)
+        }),
+        on("neighbour_on_btrfs", &[Kind::Btrfs], on_btrfs),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Runs a neighbour in each mode, in the long form many times.
+fn each_mode(
+    guest: &mut Guest,
+    kind: Kind,
+    neighbour: fn(&Scene, u64) -> Result<()>,
+) -> Result<()> {
+    // ext4 knows no layouts, so there is but one way to fill.
+    let modes = if kind == Kind::Xfs {
+        &MODES[..]
+    } else {
+        &MODES[..1]
+    };
+    let times = if guest.is_long() { 200 } else { 1 };
+    for mode in modes {
+        let scene = Scene::new(guest, kind, *mode)?;
+        for time in 0..times {
+            let seed = guest.seed() + time;
+            neighbour(&scene, seed).with_context(|| format!("{mode}, time {time}"))?;
+        }
+        scene.finish().with_context(|| format!("{mode}"))?;
+    }
+    Ok(())
+}
+
+/// The neighbour takes the mapping back; when it is gone, the mapping returns.
+fn recalling(scene: &Scene, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    let before = scene.recalls()?;
+    scene.under_load(act)?;
+    ensure!(scene.recalls()? > before, "no recall was counted");
+    scene.settle()
+}
+
+fn for_writing(path: &Path) -> Result<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .context("could not open the file for writing")
+}
+
+fn opens(scene: &Scene, _seed: u64) -> Result<()> {
+    recalling(scene, || {
+        let file = for_writing(&scene.path)?;
+        scene.attached.wait_for_provider("vfs")?;
+        // It tries in vain meanwhile.
+        sleep(Duration::from_millis(500));
+        let (provider, why) = (
+            scene.attached.attribute("provider")?,
+            scene.attached.attribute("why")?,
+        );
+        ensure!(
+            provider == "vfs",
+            "somebody can write, but the provider is {provider}"
+        );
+        ensure!(why.contains("open-for-writing"), "the reason is {why}");
+        drop(file);
+        Ok(())
+    })
+}
+
+/// Whole blocks of what the device shows, past the page cache; what they held has to be gone.
+fn writes(scene: &Scene, seed: u64) -> Result<()> {
+    const BLOCK: u64 = 8;
+    const BLOCKS: u64 = 4;
+    const WRITES: u64 = 30;
+    let stamps = &scene.load().stamps;
+    let mut random = Random::new(seed, 77);
+    recalling(scene, || {
+        let file = direct::open(&scene.path, true)?;
+        let mut buffer = Buffer::new((BLOCKS * BLOCK) as usize * SECTOR);
+        for _ in 0..WRITES {
+            let blocks = 1 + random.below(BLOCKS);
+            let first = random.below(stamps.sectors() / BLOCK - blocks) * BLOCK;
+            let bytes = &mut buffer.bytes()[..(blocks * BLOCK) as usize * SECTOR];
+            let begun = stamps.begin_write(first, bytes);
+            let done = file.write_all_at(bytes, first * SECTOR as u64);
+            stamps.end_write(begun, done.is_ok());
+            done.context("a neighbour's write")?;
+        }
+        Ok(())
+    })
+}
+
+/// Blocks beyond the device's end, through a shared mapping.
+fn maps(scene: &Scene, seed: u64) -> Result<()> {
+    let text = format!("written by mmap, seed {seed}");
+    recalling(scene, || {
+        let file = for_writing(&scene.path)?;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let (bytes, offset) = (TAIL_BYTES as usize, DEVICE_BYTES as i64);
+        // SAFETY: A new mapping, of a part of the file that is there.
+        let map = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                bytes,
+                protection,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                offset,
+            )
+        };
+        ensure!(
+            map != libc::MAP_FAILED,
+            "mmap: {}",
+            std::io::Error::last_os_error()
+        );
+        // The mapping alone, with no descriptor, has to keep the provider away.
+        drop(file);
+        // SAFETY: The mapping is longer than the text, and ours.
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), map.cast(), text.len()) };
+        sleep(Duration::from_millis(300));
+        let provider = scene.attached.attribute("provider")?;
+        // SAFETY: It was mapped above, and nobody uses it any more.
+        let unmapped = unsafe { libc::munmap(map, bytes) };
+        ensure!(unmapped == 0, "munmap: {}", std::io::Error::last_os_error());
+        ensure!(
+            provider == "vfs",
+            "the file is mapped for writing, but the provider is {provider}"
+        );
+        Ok(())
+    })?;
+    let mut read = vec![0; text.len()];
+    File::open(&scene.path)?.read_exact_at(&mut read, DEVICE_BYTES)?;
+    ensure!(
+        read == text.as_bytes(),
+        "what was written by mmap is not in the file"
+    );
+    Ok(())
+}
+
+/// The file's tail, which the device does not show.
+fn truncates(scene: &Scene, _seed: u64) -> Result<()> {
+    recalling(scene, || {
+        for bytes in [
+            DEVICE_BYTES + TAIL_BYTES / 2,
+            DEVICE_BYTES,
+            DEVICE_BYTES + TAIL_BYTES,
+        ] {
+            // Not by truncate(1): it opens without waiting, and a lease makes that EAGAIN.
+            for_writing(&scene.path)?.set_len(bytes)?;
+        }
+        Ok(())
+    })
+}
+
+/// What the device shows becomes zeros, and none of it is seen again.
+fn punches(scene: &Scene, seed: u64) -> Result<()> {
+    const LONGEST: u64 = 300;
+    const TIMES: u64 = 10;
+    let stamps = &scene.load().stamps;
+    let mut random = Random::new(seed, 78);
+    recalling(scene, || {
+        let file = for_writing(&scene.path)?;
+        for _ in 0..TIMES {
+            let count = 1 + random.below(LONGEST);
+            // Parts of blocks are zeroed in the page cache, and then written back whole.
+            let (first, count) = (
+                random.below(stamps.sectors() - 2 * LONGEST) / 8 * 8,
+                count.next_multiple_of(8),
+            );
+            let begun = stamps.begin_zeros(first, count);
+            let done = direct::punch(&file, first * SECTOR as u64, count * SECTOR as u64);
+            stamps.end_zeros(begun, done.is_ok());
+            done.context("a neighbour's hole")?;
+        }
+        Ok(())
+    })
+}
+
+/// Ranges of the tail are taken out and put in again.
+fn shifts(scene: &Scene, _seed: u64) -> Result<()> {
+    const MIB: u64 = 1 << 20;
+    recalling(scene, || {
+        let file = for_writing(&scene.path)?;
+        for mode in [libc::FALLOC_FL_COLLAPSE_RANGE, libc::FALLOC_FL_INSERT_RANGE] {
+            direct::allocate(&file, mode, DEVICE_BYTES + MIB, MIB).context("a shift of ranges")?;
+        }
+        Ok(())
+    })
+}
+
+/// A clone holds what was written before it was made. A shared file is not mapped until it is not shared.
+fn reflinks(scene: &Scene, _seed: u64) -> Result<()> {
+    let clone = scene.below.path().join("clone.img");
+    let before = scene.recalls()?;
+    scene.under_load(|| {
+        let stamps = &scene.load().stamps;
+        let mut floors = Vec::new();
+        stamps.begin_read(0, stamps.sectors(), &mut floors);
+        run!["cp", "--reflink=always", &scene.path, &clone]?;
+        let held = direct::contents(&direct::open(&clone, false)?, DEVICE_BYTES)?;
+        stamps.check(0, &floors, &held).context("in the clone")?;
+        let provider = scene.attached.attribute("provider")?;
+        ensure!(
+            provider == "vfs",
+            "the file is shared, but the provider is {provider}"
+        );
+        Ok(())
+    })?;
+    ensure!(scene.recalls()? > before, "no recall was counted");
+    scene.check()?;
+    fs::remove_file(&clone)?;
+    unshare(scene)
+}
+
+/// Ends the sharing of a file that was shared.
+fn unshare(scene: &Scene) -> Result<()> {
+    let bytes = DEVICE_BYTES + TAIL_BYTES;
+    scene.under_load(|| {
+        run![
+            "xfs_io",
+            "-c",
+            format!("funshare 0 {bytes}"),
+            "-c",
+            "fsync",
+            &scene.path
+        ]?;
+        Ok(())
+    })?;
+    scene.settle()
+}
+
+/// Ranges of the tail, made equal first.
+fn dedupes(scene: &Scene, _seed: u64) -> Result<()> {
+    const MIB: u64 = 1 << 20;
+    let (from, to) = (DEVICE_BYTES, DEVICE_BYTES + 2 * MIB);
+    let file = for_writing(&scene.path)?;
+    for offset in [from, to] {
+        file.write_all_at(&vec![b'D'; MIB as usize], offset)?;
+    }
+    file.sync_all()?;
+    drop(file);
+    scene.settle()?;
+    let before = scene.recalls()?;
+    scene.under_load(|| {
+        let dedupe = format!("dedupe {} {from} {to} {MIB}", scene.path.display());
+        run!["xfs_io", "-c", dedupe, &scene.path]?;
+        Ok(())
+    })?;
+    ensure!(scene.recalls()? > before, "no recall was counted");
+    scene.check()?;
+    unshare(scene)
+}
+
+/// A range of the tail, with another file.
+fn exchanges(scene: &Scene, seed: u64) -> Result<()> {
+    const MIB: u64 = 1 << 20;
+    let donor = scene.below.written_file("donor", MIB)?;
+    for_writing(&donor)?.write_all_at(&seed.to_le_bytes(), 0)?;
+    recalling(scene, || {
+        let exchange = format!(
+            "exchangerange -s 0 -d {DEVICE_BYTES} -l {MIB} {}",
+            donor.display()
+        );
+        run!["xfs_io", "-c", exchange, &scene.path]?;
+        Ok(())
+    })?;
+    let mut read = [0; 8];
+    File::open(&scene.path)?.read_exact_at(&mut read, DEVICE_BYTES)?;
+    ensure!(read == seed.to_le_bytes(), "the range was not exchanged");
+    Ok(())
+}
+
+/// The file's blocks become others. Whether it gets through is up to it: it gives up when somebody writes.
+fn defragments(scene: &Scene, _seed: u64) -> Result<()> {
+    scene.under_load(|| {
+        run!["xfs_fsr", "-v", &scene.path]?;
+        Ok(())
+    })?;
+    scene.settle()?;
+    // And with nobody writing.
+    run!["xfs_fsr", "-v", &scene.path]?;
+    scene.settle()
+}
+
+/// The file's data goes through the journal: its blocks are not its contents any more.
+fn journals(scene: &Scene, _seed: u64) -> Result<()> {
+    scene.under_load(|| {
+        run!["chattr", "+j", &scene.path]?;
+        sleep(Duration::from_millis(500));
+        Ok(())
+    })?;
+    scene.check().context("with its data in the journal")?;
+    run!["chattr", "-j", &scene.path]?;
+    scene.under_load(|| Ok(()))?;
+    scene.settle()
+}
+
+/// What works on the other filesystems works here, through the filesystem.
+fn on_btrfs(guest: &mut Guest, kind: Kind) -> Result<()> {
+    let scene = Scene::new(guest, kind, Mode::DEFAULT)?;
+    let clone = scene.below.path().join("clone.img");
+    scene.under_load(|| {
+        run!["cp", "--reflink=always", &scene.path, &clone]?;
+        for_writing(&scene.path)?.set_len(DEVICE_BYTES)?;
+        for_writing(&scene.path)?.set_len(DEVICE_BYTES + TAIL_BYTES)?;
+        run!["btrfs", "filesystem", "defragment", &scene.path]?;
+        Ok(())
+    })?;
+    scene.settle()?;
+    scene.finish()
+}
