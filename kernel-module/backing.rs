@@ -60,6 +60,10 @@ impl Backing {
         if mode & S_IFMT != S_IFREG {
             return Err(EINVAL);
         }
+        // SAFETY: As above.
+        if unsafe { (*caller).f_mode } & shim::fmode_read() == 0 {
+            return Err(EBADF);
+        }
         if !read_only && flags & S_APPEND != 0 {
             return Err(EPERM);
         }

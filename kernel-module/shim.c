@@ -28,6 +28,7 @@ const gfp_t rloop_gfp_map = GFP_KERNEL | __GFP_NOFAIL;
 const u32 rloop_sts_notsupp = (__force u32)BLK_STS_NOTSUPP;
 const u32 rloop_sts_ioerr = (__force u32)BLK_STS_IOERR;
 const u32 rloop_sts_again = (__force u32)BLK_STS_AGAIN;
+const u32 rloop_fmode_read = (__force u32)FMODE_READ;
 const u32 rloop_fmode_write = (__force u32)FMODE_WRITE;
 const u32 rloop_iocb_dsync = (__force u32)IOCB_DSYNC;
 

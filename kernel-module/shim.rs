@@ -50,6 +50,7 @@ extern "C" {
     static rloop_sts_notsupp: u32;
     static rloop_sts_ioerr: u32;
     static rloop_sts_again: u32;
+    static rloop_fmode_read: u32;
     static rloop_fmode_write: u32;
     static rloop_iocb_dsync: u32;
     static rloop_fl_lease: u32;
@@ -157,6 +158,8 @@ constants! {
     sts_ioerr: u32 = rloop_sts_ioerr;
     /// Would have to wait.
     sts_again: u32 = rloop_sts_again;
+    /// The file is open for reading.
+    fmode_read: u32 = rloop_fmode_read;
     /// The file is open for writing.
     fmode_write: u32 = rloop_fmode_write;
     /// Durable before it completes.
