@@ -35,11 +35,7 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 fn mapping_is_real(guest: &mut Guest, kind: Kind, mkfs: &[&str]) -> Result<()> {
-    let bytes = if guest.is_long() {
-        1024 * MIB
-    } else {
-        16 * MIB
-    };
+    let bytes = if guest.is_long() { 256 * MIB } else { 16 * MIB };
     let disk = guest.scratch(0)?;
     // ext4 would go on making itself in the background, which the disk would count.
     let mount = match kind {
