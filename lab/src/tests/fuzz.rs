@@ -24,7 +24,7 @@ const THREADS: u64 = 4;
 const WORDS: usize = 128;
 
 fn fuzzed(guest: &mut Guest) -> Result<()> {
-    let requests = if guest.is_long() { 500_000 } else { 1500 };
+    let requests = if guest.is_long() { 100_000 } else { 1500 };
     let below = Filesystem::make(Kind::Xfs, guest.scratch(0)?)?;
     let open = |name| Ok::<_, anyhow::Error>(File::open(below.written_file(name, 1 << 20)?)?);
     let files = [open("a.img")?, open("b.img")?];
