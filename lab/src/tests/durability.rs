@@ -281,7 +281,7 @@ impl Bench<'_> {
                 continue;
             }
             self.write(first, count)?;
-            if mark && number % 2 == 0 {
+            if mark && number.is_multiple_of(2) {
                 self.flush("a flush among others")?;
             } else if mark && is_fill && mode.commit == "each" {
                 self.mark(first, count, "a fill among others, with no flush")?;
