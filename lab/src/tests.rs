@@ -3,7 +3,9 @@
 mod attachment;
 mod bad_input;
 mod command_line;
+mod disk_errors;
 mod durability;
+mod durability_inner;
 mod freeze;
 mod fuzz;
 mod holes;
@@ -44,9 +46,11 @@ pub(crate) fn all() -> Vec<Test> {
         fuzz::tests(),
         leaks::tests(),
         durability::tests(),
+        durability_inner::tests(),
         neighbours::tests(),
         freeze::tests(),
         attachment::tests(),
+        disk_errors::tests(),
         memory::tests(),
     ]
     .into_iter()

@@ -33,7 +33,7 @@ const LONGEST: u64 = 256;
 const STEPS: u64 = SECTORS / 2;
 const THREADS: u64 = 4;
 /// It reads a filesystem many times.
-const LIMIT: Duration = Duration::from_secs(400);
+pub(super) const LIMIT: Duration = Duration::from_secs(400);
 
 pub(super) fn tests() -> Vec<Test> {
     let of = |name: &str, mode: Mode, kinds: &'static [Kind]| {

@@ -1,11 +1,11 @@
 //! Little memory: a filesystem on a device on a filesystem, and more written than there is memory for.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::ptr;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::command::{output_of, run};
 use crate::filesystem::{Filesystem, Kind};
@@ -94,37 +94,41 @@ fn little_memory(guest: &mut Guest, kind: Kind, mode: Mode) -> Result<()> {
     below.unmount_and_check()
 }
 
-/// A process that has taken most of the memory, and keeps it.
-struct Hog(Child);
+/// Memory that is taken, and in use.
+struct Hog {
+    map: *mut libc::c_void,
+    bytes: usize,
+}
 
 impl Hog {
+    /// Takes all but this.
     fn leaving(mebibytes: u64) -> Result<Self> {
-        const LIMIT: Duration = Duration::from_secs(60);
-        const SOURCE: &str = "import mmap,sys,time\nopen('/proc/self/oom_score_adj','w').write('-1000')\n\
-                              n=int(sys.argv[1])<<20\nm=mmap.mmap(-1,n,mmap.MAP_PRIVATE|mmap.MAP_ANONYMOUS)\n\
-                              for i in range(0,n,4096): m[i]=1\ntime.sleep(100000)";
-        let take = available_mib()?.saturating_sub(mebibytes);
-        let hog = Command::new("python3")
-            .args(["-c", SOURCE, &take.to_string()])
-            .stdin(Stdio::null())
-            .spawn()
-            .context("could not start what takes the memory")?;
-        let hog = Self(hog);
-        let begun = Instant::now();
-        while available_mib()? > mebibytes + mebibytes / 4 {
-            if begun.elapsed() > LIMIT {
-                bail!("{} MiB are still available", available_mib()?);
-            }
-            sleep(Duration::from_millis(50));
-        }
+        let bytes = (available_mib()?.saturating_sub(mebibytes) << 20) as usize;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_LOCKED | libc::MAP_POPULATE;
+        // SAFETY: A new mapping, of nothing.
+        let map = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, -1, 0) };
+        ensure!(
+            map != libc::MAP_FAILED,
+            "mmap: {}",
+            std::io::Error::last_os_error()
+        );
+        let hog = Self { map, bytes };
+        let left = available_mib()?;
+        ensure!(
+            left <= mebibytes + mebibytes / 4,
+            "{left} MiB are still available"
+        );
         Ok(hog)
     }
 }
 
 impl Drop for Hog {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // SAFETY: It was mapped by us, and nobody uses it.
+        if unsafe { libc::munmap(self.map, self.bytes) } != 0 {
+            println!("munmap: {}", std::io::Error::last_os_error());
+        }
     }
 }
 

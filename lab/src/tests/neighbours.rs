@@ -265,12 +265,7 @@ fn reflinks(scene: &Scene, _seed: u64) -> Result<()> {
         run!["cp", "--reflink=always", &scene.path, &clone]?;
         let held = direct::contents(&direct::open(&clone, false)?, DEVICE_BYTES)?;
         stamps.check(0, &floors, &held).context("in the clone")?;
-        let provider = scene.attached.attribute("provider")?;
-        ensure!(
-            provider == "vfs",
-            "the file is shared, but the provider is {provider}"
-        );
-        Ok(())
+        scene.attached.wait_for_provider("vfs")
     })?;
     ensure!(scene.recalls()? > before, "no recall was counted");
     scene.check()?;

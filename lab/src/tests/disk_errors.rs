@@ -1,0 +1,70 @@
+//! The disk below fails, or goes away, while a load runs on the device.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::device_mapper::{Mapped, sectors};
+use crate::direct;
+use crate::filesystem::{Filesystem, Kind};
+use crate::guest::Guest;
+use crate::rloop_device::Mode;
+use crate::scene::Scene;
+use crate::test::Test;
+
+const KINDS: [Kind; 2] = [Kind::Xfs, Kind::Ext4];
+
+pub(super) fn tests() -> Vec<Test> {
+    super::of_module_on_each("disk_below_fails", &KINDS, fails)
+}
+
+/// Every I/O fails for a while: whoever wrote is told, and what was durable before is there afterwards.
+fn fails(guest: &mut Guest, kind: Kind) -> Result<()> {
+    const FAILING: Duration = Duration::from_millis(300);
+    let disk = guest.scratch(0)?;
+    let mapped = Mapped::linear(disk)?;
+    let (well, broken) = {
+        let sectors = sectors(disk)?;
+        (
+            format!("0 {sectors} linear {} 0", disk.display()),
+            format!("0 {sectors} error"),
+        )
+    };
+    let mode = if kind == Kind::Xfs {
+        Mode::ALL[1]
+    } else {
+        Mode::DEFAULT
+    };
+    let scene = Scene::on(mapped.device(), guest.seed(), kind, mode)?;
+    scene.under_load(|| Ok(()))?;
+    let mut floors = Vec::new();
+    let stamps = &scene.load().stamps;
+    stamps.begin_read(0, stamps.sectors(), &mut floors);
+    scene.load().flush()?;
+
+    mapped.replace(&broken)?;
+    let round = scene.load().round();
+    std::thread::sleep(FAILING);
+    let flushed = scene.load().flush();
+    mapped.replace(&well)?;
+    ensure!(round.is_err(), "the disk failed, and nobody was told");
+    ensure!(
+        flushed.is_err(),
+        "a flush succeeded, with a disk that had failed"
+    );
+
+    // The filesystem may have given up. Everything can still be taken down, and the disk is well again.
+    let (attached, below, path, load) = scene.into_parts();
+    attached.detach().context("after the disk failed")?;
+    below.unmount()?;
+    let again = Filesystem::mount_with(kind, mapped.device(), "defaults")?;
+    let path = again
+        .path()
+        .join(path.file_name().context("the file has no name")?);
+    let bytes = load.stamps.sectors() * direct::SECTOR as u64;
+    let held = direct::contents(&direct::open(&path, false)?, bytes)?;
+    load.stamps
+        .check(0, &floors, &held)
+        .context("after the disk failed")?;
+    again.unmount_and_check()
+}
