@@ -260,7 +260,8 @@ fn a_saturated_worker() {
             }
             let waiting = || listed(device).in_flight() == Some(WRITERS);
             let all = wait_until(waiting);
-            thread::sleep(Duration::from_millis(100));
+            // Long enough to outweigh the wait for a completion that nobody tells of.
+            thread::sleep(Duration::from_millis(500));
             drop(frozen);
             assert!(all, "all wait");
         });
