@@ -132,12 +132,12 @@ impl Backing {
             let path = &raw const (*self.file).__bindgen_anon_1.f_path;
             bindings::vfs_getattr(path, &mut stat, bindings::STATX_DIOALIGN, 0)
         })?;
-        // Filesystems that do not say are not to be trusted with less than a block.
+        // Filesystems that do not say are not to be trusted with less than a block. Memory that they cannot use
+        // as it lies they refuse, and then the page cache does.
         if stat.result_mask & bindings::STATX_DIOALIGN == 0 {
-            let block = 1 << self.block_bits;
             return Ok(Alignment {
-                memory: block,
-                offset: block,
+                memory: 1 << SECTOR_SHIFT,
+                offset: 1 << self.block_bits,
             });
         }
         Ok(Alignment {

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Error, Result, bail};
 
 use crate::tools::Tools;
-use crate::{cargo, root, succeed, wrapper};
+use crate::{cargo, own_program, root, succeed, wrapper};
 
 /// The probes' manifest, seen from the checkout's folder.
 pub(crate) const MANIFEST: &str = "rloop-ebpf/Cargo.toml";
@@ -92,7 +92,7 @@ pub(crate) fn cargo_for_bpf(tools: &Tools, what: &str) -> Result<Command> {
         .args([what, "--locked", "--release", "--manifest-path", MANIFEST])
         .args(["--target", TARGET, "-Zbuild-std=core"])
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTC_WRAPPER", std::env::current_exe()?)
+        .env("RUSTC_WRAPPER", own_program()?)
         .env(wrapper::VARIABLE, "1")
         .env("CARGO_TARGET_DIR", root().join("rloop-ebpf/target"))
         .env("CARGO_ENCODED_RUSTFLAGS", flags(tools)?.join("\x1f"));

@@ -96,9 +96,19 @@ fn root() -> &'static Path {
     xtask.parent().unwrap_or(xtask)
 }
 
+/// This program. The tests' cargo may build it anew while it runs: then the kernel says that it was
+/// deleted, but the new one in its place does as well.
+fn own_program() -> Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    let name = path.to_string_lossy();
+    Ok(name
+        .strip_suffix(" (deleted)")
+        .map_or(path.clone(), PathBuf::from))
+}
+
 /// Where cargo puts what it builds as it built us.
 fn build_folder() -> Result<PathBuf> {
-    let program = std::env::current_exe()?;
+    let program = own_program()?;
     let folder = program.parent().context("this program lies in no folder")?;
     Ok(folder.to_owned())
 }
