@@ -46,8 +46,6 @@ pub(crate) struct Mix<'a> {
     pub(crate) part_bytes: u64,
     /// Each job's engine and block size, in bytes.
     pub(crate) jobs: &'a [(&'a str, u64)],
-    /// Whether some of what was written is discarded.
-    pub(crate) trims: bool,
     pub(crate) seed: u64,
 }
 
@@ -70,9 +68,6 @@ impl Mix<'_> {
         .arg(format!("--filename={}", self.file.display()))
         .arg(format!("--size={}", self.part_bytes))
         .arg(format!("--randseed={}", self.seed));
-        if self.trims {
-            fio.args(["--trim_percentage=20", "--trim_backlog=16"]);
-        }
         for ((engine, block_bytes), number) in self.jobs.iter().zip(0..) {
             let direct = u32::from(*engine != "mmap");
             fio.arg(format!("--name={engine}-{block_bytes}"))

@@ -82,7 +82,10 @@ fn main() -> ExitCode {
         tests::all()
     };
     if arguments.list {
-        tests.iter().for_each(|test| println!("{}", test.name()));
+        let chosen = tests
+            .iter()
+            .filter(|test| arguments.long || !test.is_only_long());
+        chosen.for_each(|test| println!("{}", test.name()));
         return ExitCode::SUCCESS;
     }
     match run(&arguments, &tests) {

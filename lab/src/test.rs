@@ -23,6 +23,7 @@ pub(crate) struct Test {
     name: String,
     body: Body,
     limit: Duration,
+    only_long: bool,
 }
 
 impl Test {
@@ -37,7 +38,21 @@ impl Test {
             name,
             body,
             limit: LIMIT,
+            only_long: false,
         }
+    }
+
+    /// It has no short form.
+    pub(crate) fn only_long(self) -> Self {
+        Self {
+            only_long: true,
+            ..self
+        }
+    }
+
+    /// Whether it has a long form only.
+    pub(crate) fn is_only_long(&self) -> bool {
+        self.only_long
     }
 
     /// Its short form may take longer than most.

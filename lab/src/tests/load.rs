@@ -54,7 +54,6 @@ fn verified_load(guest: &mut Guest, kind: Kind) -> Result<()> {
                 file,
                 part_bytes,
                 jobs: &jobs,
-                trims: true,
                 seed,
             };
             mix.run().with_context(|| mode.to_string())?;
@@ -116,7 +115,6 @@ fn one_inside(guest: &Guest, kind: Kind, attached: &RloopDevice, seed: u64) -> R
         file: &file,
         part_bytes,
         jobs: &jobs,
-        trims: false,
         seed,
     }
     .run()?;

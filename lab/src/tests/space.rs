@@ -25,7 +25,7 @@ pub(super) fn tests() -> Vec<Test> {
 
 /// How long the file is, and how much of it there is room for.
 const FILE_BYTES: u64 = 32 << 20;
-const ROOM_BYTES: u64 = 4 << 20;
+const ROOM_BYTES: u64 = 1 << 20;
 
 fn out_of_space(guest: &mut Guest, kind: Kind) -> Result<()> {
     const DISK_BYTES: u64 = 400 << 20;
