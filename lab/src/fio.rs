@@ -69,10 +69,9 @@ impl Mix<'_> {
         .arg(format!("--size={}", self.part_bytes))
         .arg(format!("--randseed={}", self.seed));
         for ((engine, block_bytes), number) in self.jobs.iter().zip(0..) {
-            let direct = u32::from(*engine != "mmap");
             fio.arg(format!("--name={engine}-{block_bytes}"))
                 .arg(format!("--ioengine={engine}"))
-                .arg(format!("--direct={direct}"))
+                .arg("--direct=1")
                 .arg(format!("--bs={block_bytes}"))
                 .arg(format!("--offset={}", number * self.part_bytes));
         }

@@ -21,7 +21,8 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 const MIB: u64 = 1 << 20;
-const ENGINES: [&str; 4] = ["io_uring", "libaio", "psync", "mmap"];
+/// fio's mmap is not among them: with an offset it maps the file's beginning, where another job is.
+const ENGINES: [&str; 3] = ["io_uring", "libaio", "psync"];
 const BLOCKS: [u64; 8] = [
     512,
     1024,
@@ -47,7 +48,8 @@ fn verified_load(guest: &mut Guest, kind: Kind) -> Result<()> {
         let path = below.sparse_file("disk.img", part_bytes * BLOCKS.len() as u64)?;
         let attached = RloopDevice::attach_with(&path, *mode, &["--block-size", "512"])?;
         for round in 0..rounds {
-            let engine = |number: usize| ENGINES[(number + number / 4 + round) % ENGINES.len()];
+            let engine =
+                |number: usize| ENGINES[(number + number / ENGINES.len() + round) % ENGINES.len()];
             let jobs: Vec<_> = (0..).map(engine).zip(BLOCKS).collect();
             let (file, seed) = (attached.device(), guest.seed() + round as u64);
             let mix = Mix {
@@ -106,10 +108,10 @@ fn one_inside(guest: &Guest, kind: Kind, attached: &RloopDevice, seed: u64) -> R
     std::fs::create_dir(&folder)?;
     let mut churn = Churn::new(seed);
     churn.run(&folder, operations)?;
-    let file = inside.sparse_file("fio", 4 * part_bytes)?;
+    let file = inside.sparse_file("fio", 3 * part_bytes)?;
     let jobs: Vec<_> = ENGINES
         .into_iter()
-        .zip([4096, 64 << 10, 16 << 10, 4096])
+        .zip([4096, 64 << 10, 16 << 10])
         .collect();
     Mix {
         file: &file,
