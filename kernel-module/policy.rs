@@ -101,7 +101,7 @@ const FIRST_PAUSE_MS: u32 = 100;
 /// The longest pause.
 const LONGEST_PAUSE_MS: u32 = 5000;
 /// The longest pause where it takes more than somebody to close the file.
-const LONGEST_PAUSE_REFLINKED_MS: u32 = 60_000;
+const LONGEST_PAUSE_REFLINKED_MS: u32 = 10_000;
 
 impl Device {
     /// Who could map this file, leases apart.
