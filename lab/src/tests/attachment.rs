@@ -33,16 +33,20 @@ pub(super) fn tests() -> Vec<Test> {
             &KINDS,
             renamed_and_deleted,
         ),
-        on("attached_twice", &KINDS, attached_twice),
+        only_long(on("attached_twice", &KINDS, attached_twice)),
         on("attached_in_use_stays", &KINDS, in_use_stays),
         on("attached_by_descriptor_kept", &KINDS, descriptor_kept),
         on("attached_by_one_who_is_killed", &KINDS, attacher_killed),
         vec![super::of_module("attached_three_deep", three_deep)],
-        vec![super::of_module("attached_in_overlay", in_overlay)],
+        only_long(vec![super::of_module("attached_in_overlay", in_overlay)]),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn only_long(tests: Vec<Test>) -> Vec<Test> {
+    tests.into_iter().map(Test::only_long).collect()
 }
 
 fn renamed_and_deleted(guest: &mut Guest, kind: Kind) -> Result<()> {

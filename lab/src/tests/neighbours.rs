@@ -30,6 +30,10 @@ const LAZY: Mode = Mode {
 /// The modes that recalls are tried in.
 const MODES: [Mode; 2] = [Mode::DEFAULT, LAZY];
 
+fn only_long(tests: Vec<Test>) -> Vec<Test> {
+    tests.into_iter().map(Test::only_long).collect()
+}
+
 pub(super) fn tests() -> Vec<Test> {
     let on = super::of_module_on_each;
     [
@@ -51,12 +55,12 @@ pub(super) fn tests() -> Vec<Test> {
         on("neighbour_shifts_ranges", &MAPPED, |guest, kind| {
             each_mode(guest, kind, shifts)
         }),
-        on("neighbour_reflinks", &[Kind::Xfs], |guest, kind| {
+        only_long(on("neighbour_reflinks", &[Kind::Xfs], |guest, kind| {
             each_mode(guest, kind, reflinks)
-        }),
-        on("neighbour_dedupes", &[Kind::Xfs], |guest, kind| {
+        })),
+        only_long(on("neighbour_dedupes", &[Kind::Xfs], |guest, kind| {
             each_mode(guest, kind, dedupes)
-        }),
+        })),
         on("neighbour_exchanges_ranges", &[Kind::Xfs], |guest, kind| {
             each_mode(guest, kind, exchanges)
         }),
@@ -66,7 +70,7 @@ pub(super) fn tests() -> Vec<Test> {
         on("neighbour_journals_data", &[Kind::Ext4], |guest, kind| {
             each_mode(guest, kind, journals)
         }),
-        on("neighbour_on_btrfs", &[Kind::Btrfs], on_btrfs),
+        only_long(on("neighbour_on_btrfs", &[Kind::Btrfs], on_btrfs)),
     ]
     .into_iter()
     .flatten()
