@@ -82,6 +82,11 @@ fn of_module_on_each(
     kinds.iter().map(test).collect()
 }
 
+/// Tests that have no short form.
+fn only_long(tests: Vec<Test>) -> Vec<Test> {
+    tests.into_iter().map(Test::only_long).collect()
+}
+
 fn with_module(body: impl FnOnce() -> Result<()>) -> Result<Outcome> {
     if !Module::is_there() {
         return Ok(Outcome::Skipped("the guest was given no rloop.ko".into()));

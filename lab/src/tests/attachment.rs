@@ -33,20 +33,16 @@ pub(super) fn tests() -> Vec<Test> {
             &KINDS,
             renamed_and_deleted,
         ),
-        only_long(on("attached_twice", &KINDS, attached_twice)),
+        super::only_long(on("attached_twice", &KINDS, attached_twice)),
         on("attached_in_use_stays", &KINDS, in_use_stays),
         on("attached_by_descriptor_kept", &KINDS, descriptor_kept),
         on("attached_by_one_who_is_killed", &KINDS, attacher_killed),
         vec![super::of_module("attached_three_deep", three_deep)],
-        only_long(vec![super::of_module("attached_in_overlay", in_overlay)]),
+        super::only_long(vec![super::of_module("attached_in_overlay", in_overlay)]),
     ]
     .into_iter()
     .flatten()
     .collect()
-}
-
-fn only_long(tests: Vec<Test>) -> Vec<Test> {
-    tests.into_iter().map(Test::only_long).collect()
 }
 
 fn renamed_and_deleted(guest: &mut Guest, kind: Kind) -> Result<()> {

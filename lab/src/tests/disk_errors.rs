@@ -16,7 +16,7 @@ const KINDS: [Kind; 2] = [Kind::Xfs, Kind::Ext4];
 
 pub(super) fn tests() -> Vec<Test> {
     let tests = super::of_module_on_each("disk_below_fails", &KINDS, fails);
-    tests.into_iter().map(Test::only_long).collect()
+    super::only_long(tests)
 }
 
 /// Every I/O fails for a while: whoever wrote is told, and what was durable before is there afterwards.

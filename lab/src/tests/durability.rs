@@ -48,25 +48,21 @@ pub(super) fn tests() -> Vec<Test> {
     [
         of("fill_layout_commit_flush", layout_flush, &[Kind::Xfs]),
         // Minutes each, so not all of them have a short form.
-        only_long(of(
+        super::only_long(of(
             "fill_vfs_commit_flush",
             vfs_flush,
             &[Kind::Xfs, Kind::Ext4],
         )),
-        only_long(of(
+        super::only_long(of(
             "fill_vfs_commit_each",
             vfs_each,
             &[Kind::Xfs, Kind::Ext4],
         )),
-        only_long(of("fill_layout_commit_each", layout_each, &[Kind::Xfs])),
+        super::only_long(of("fill_layout_commit_each", layout_each, &[Kind::Xfs])),
     ]
     .into_iter()
     .flatten()
     .collect()
-}
-
-fn only_long(tests: Vec<Test>) -> Vec<Test> {
-    tests.into_iter().map(Test::only_long).collect()
 }
 
 /// What was durable at a mark of the log: sectors, and when their last durable write had begun.

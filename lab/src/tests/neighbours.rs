@@ -30,10 +30,6 @@ const LAZY: Mode = Mode {
 /// The modes that recalls are tried in.
 const MODES: [Mode; 2] = [Mode::DEFAULT, LAZY];
 
-fn only_long(tests: Vec<Test>) -> Vec<Test> {
-    tests.into_iter().map(Test::only_long).collect()
-}
-
 pub(super) fn tests() -> Vec<Test> {
     let on = super::of_module_on_each;
     [
@@ -55,10 +51,10 @@ pub(super) fn tests() -> Vec<Test> {
         on("neighbour_shifts_ranges", &MAPPED, |guest, kind| {
             each_mode(guest, kind, shifts)
         }),
-        only_long(on("neighbour_reflinks", &[Kind::Xfs], |guest, kind| {
+        super::only_long(on("neighbour_reflinks", &[Kind::Xfs], |guest, kind| {
             each_mode(guest, kind, reflinks)
         })),
-        only_long(on("neighbour_dedupes", &[Kind::Xfs], |guest, kind| {
+        super::only_long(on("neighbour_dedupes", &[Kind::Xfs], |guest, kind| {
             each_mode(guest, kind, dedupes)
         })),
         on("neighbour_exchanges_ranges", &[Kind::Xfs], |guest, kind| {
@@ -70,7 +66,7 @@ pub(super) fn tests() -> Vec<Test> {
         on("neighbour_journals_data", &[Kind::Ext4], |guest, kind| {
             each_mode(guest, kind, journals)
         }),
-        only_long(on("neighbour_on_btrfs", &[Kind::Btrfs], on_btrfs)),
+        super::only_long(on("neighbour_on_btrfs", &[Kind::Btrfs], on_btrfs)),
     ]
     .into_iter()
     .flatten()
