@@ -46,6 +46,9 @@ pub(crate) struct Mix<'a> {
     pub(crate) part_bytes: u64,
     /// Each job's engine and block size, in bytes.
     pub(crate) jobs: &'a [(&'a str, u64)],
+    /// Whether the part behind theirs is discarded and written meanwhile. fio cannot check what it
+    /// discards.
+    pub(crate) trims: bool,
     pub(crate) seed: u64,
 }
 
@@ -53,27 +56,26 @@ impl Mix<'_> {
     /// Runs them. A block that does not hold what was written is an error.
     pub(crate) fn run(&self) -> Result<()> {
         let mut fio = Command::new("fio");
-        fio.args([
-            "--rw=randwrite",
-            "--verify=crc32c",
-            "--verify_fatal=1",
-            "--do_verify=1",
-        ])
-        .args([
-            "--verify_backlog=32",
-            "--iodepth=8",
-            "--thread",
-            "--minimal",
-        ])
-        .arg(format!("--filename={}", self.file.display()))
-        .arg(format!("--size={}", self.part_bytes))
-        .arg(format!("--randseed={}", self.seed));
+        fio.args(["--thread", "--minimal"])
+            .arg(format!("--filename={}", self.file.display()))
+            .arg(format!("--size={}", self.part_bytes))
+            .arg(format!("--randseed={}", self.seed));
         for ((engine, block_bytes), number) in self.jobs.iter().zip(0..) {
+            let depth = if *engine == "psync" { 1 } else { 8 };
             fio.arg(format!("--name={engine}-{block_bytes}"))
+                .args(["--rw=randwrite", "--verify=crc32c", "--verify_fatal=1"])
+                .args(["--do_verify=1", "--verify_backlog=32"])
                 .arg(format!("--ioengine={engine}"))
+                .arg(format!("--iodepth={depth}"))
                 .arg("--direct=1")
                 .arg(format!("--bs={block_bytes}"))
                 .arg(format!("--offset={}", number * self.part_bytes));
+        }
+        for rw in ["randtrim", "randwrite"].iter().filter(|_| self.trims) {
+            let offset = self.jobs.len() as u64 * self.part_bytes;
+            fio.args(["--name=trims", "--ioengine=psync", "--direct=1", "--bs=6k"])
+                .arg(format!("--rw={rw}"))
+                .arg(format!("--offset={offset}"));
         }
         command::output_of(&mut fio).context("what was read is not what was written")?;
         Ok(())

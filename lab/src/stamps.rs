@@ -217,8 +217,12 @@ impl Stamps {
     /// The words that a write puts into a sector.
     fn stamp(&self, sector: u64, number: u32) -> impl Iterator<Item = u64> {
         let number = u64::from(number);
-        let scattered = mix(self.seed ^ mix(sector << 32 | number));
+        // Odd, so that no word is zero.
+        let scattered = mix(self.seed ^ mix(sector << 32 | number)) | 1;
         let rest = (3..WORDS as u64).map(move |word| scattered.wrapping_mul(2 * word + 1));
         [MAGIC, sector, number].into_iter().chain(rest)
     }
 }
+
+#[cfg(test)]
+mod tests;

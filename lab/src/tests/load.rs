@@ -1,5 +1,9 @@
 //! Load that checks itself: on the device, and on filesystems that are made on it.
 
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 
 use crate::churn::Churn;
@@ -7,6 +11,7 @@ use crate::direct;
 use crate::filesystem::{Filesystem, Kind};
 use crate::fio::Mix;
 use crate::guest::Guest;
+use crate::random::Random;
 use crate::rloop_device::{Mode, RloopDevice};
 use crate::test::Test;
 
@@ -35,8 +40,9 @@ const BLOCKS: [u64; 8] = [
 ];
 
 /// Every engine with every block size in the long form; in the short form every engine and every size.
+/// Then through mapped memory.
 fn verified_load(guest: &mut Guest, kind: Kind) -> Result<()> {
-    let rounds = if guest.is_long() { 4 } else { 1 };
+    let rounds = if guest.is_long() { 3 } else { 1 };
     let part_bytes = if guest.is_long() { 64 * MIB } else { 2 * MIB };
     let modes: &[Mode] = if kind == Kind::Xfs {
         &Mode::ALL[..2]
@@ -45,21 +51,22 @@ fn verified_load(guest: &mut Guest, kind: Kind) -> Result<()> {
     };
     for mode in modes {
         let below = Filesystem::make(kind, guest.scratch(0)?)?;
-        let path = below.sparse_file("disk.img", part_bytes * BLOCKS.len() as u64)?;
+        let path = below.sparse_file("disk.img", part_bytes * (BLOCKS.len() as u64 + 1))?;
         let attached = RloopDevice::attach_with(&path, *mode, &["--block-size", "512"])?;
         for round in 0..rounds {
-            let engine =
-                |number: usize| ENGINES[(number + number / ENGINES.len() + round) % ENGINES.len()];
+            let engine = |number: usize| ENGINES[(number + round) % ENGINES.len()];
             let jobs: Vec<_> = (0..).map(engine).zip(BLOCKS).collect();
             let (file, seed) = (attached.device(), guest.seed() + round as u64);
             let mix = Mix {
                 file,
                 part_bytes,
                 jobs: &jobs,
+                trims: true,
                 seed,
             };
             mix.run().with_context(|| mode.to_string())?;
         }
+        through_memory(attached.device(), guest.seed()).with_context(|| mode.to_string())?;
         direct::open(attached.device(), true)?.sync_all()?;
         crate::command::run!["cmp", attached.device(), &path]?;
         ensure!(
@@ -69,6 +76,51 @@ fn verified_load(guest: &mut Guest, kind: Kind) -> Result<()> {
         attached.detach()?;
         below.unmount_and_check()?;
     }
+    Ok(())
+}
+
+/// What is written into the device's mapped memory is on it when that is synced.
+fn through_memory(device: &Path, seed: u64) -> Result<()> {
+    const BYTES: usize = MIB as usize;
+    let file = File::options().read(true).write(true).open(device)?;
+    let mut expected = direct::contents(&direct::open(device, false)?, MIB)?;
+    let mut random = Random::new(seed, 0);
+    // SAFETY: The memory is used only here, within its length, and given back; the device stays that long.
+    unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let fd = file.as_raw_fd();
+        let memory = libc::mmap(
+            std::ptr::null_mut(),
+            BYTES,
+            protection,
+            libc::MAP_SHARED,
+            fd,
+            0,
+        );
+        ensure!(
+            memory != libc::MAP_FAILED,
+            "mmap: {}",
+            std::io::Error::last_os_error()
+        );
+        let mapped = std::slice::from_raw_parts_mut(memory.cast::<u8>(), BYTES);
+        let was_same = mapped == expected;
+        for _ in 0..BYTES / 512 {
+            let (at, value) = (random.below(MIB) as usize, random.next() as u8);
+            (mapped[at], expected[at]) = (value, value);
+        }
+        let synced = libc::msync(memory, BYTES, libc::MS_SYNC);
+        libc::munmap(memory, BYTES);
+        ensure!(
+            was_same,
+            "mapped memory is not what was read past the page cache"
+        );
+        ensure!(synced == 0, "msync: {}", std::io::Error::last_os_error());
+    }
+    let now = direct::contents(&direct::open(device, false)?, MIB)?;
+    ensure!(
+        now == expected,
+        "the device does not hold what was written to its mapped memory"
+    );
     Ok(())
 }
 
@@ -117,6 +169,7 @@ fn one_inside(guest: &Guest, kind: Kind, attached: &RloopDevice, seed: u64) -> R
         file: &file,
         part_bytes,
         jobs: &jobs,
+        trims: false,
         seed,
     }
     .run()?;

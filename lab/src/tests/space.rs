@@ -68,14 +68,17 @@ fn out_of_space(guest: &mut Guest, kind: Kind) -> Result<()> {
 
 /// Leaves the filesystem little room.
 fn fill_up(fillers: &Path) -> Result<()> {
+    const SMALLEST: u64 = 64 << 10;
+    // Large ones as long as they go in, then smaller ones.
+    let mut bytes = ROOM_BYTES;
     fs::create_dir(fillers)?;
     for number in 0.. {
-        let path = fillers.join(number.to_string());
-        let filler = File::create(&path)?;
-        match direct::allocate(&filler, 0, 0, ROOM_BYTES) {
+        let filler = File::create(fillers.join(number.to_string()));
+        match filler.and_then(|filler| direct::allocate(&filler, 0, 0, bytes)) {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::StorageFull => break,
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() != ErrorKind::StorageFull => return Err(error.into()),
+            Err(_) if bytes <= SMALLEST => break,
+            Err(_) => bytes /= 2,
         }
     }
     fs::remove_file(fillers.join("0"))?;
@@ -90,7 +93,7 @@ fn out_of_quota(guest: &mut Guest) -> Result<()> {
         let place = below.path();
         let quota = |command: &str| run!["xfs_quota", "-x", "-c", command, place];
         quota(&format!("project -s -p {} 7", path.display()))?;
-        quota(&format!("limit -p bhard={ROOM_BYTES} 7"))?;
+        quota(&format!("limit -p bhard={}k 7", ROOM_BYTES >> 10))?;
         let and_free = || quota("limit -p bhard=0 7").map(drop);
         one_round(guest, mode, &path, and_free).with_context(|| mode.to_string())?;
         below.unmount_and_check()?;
