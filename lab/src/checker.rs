@@ -67,7 +67,6 @@ impl Checker<'_> {
             random: Random::new(self.seed, number),
             device: direct::open(self.device, true)?,
             buffer: Buffer::new((1 << LENGTH_BITS) * SECTOR),
-            floors: Vec::new(),
             failed,
         };
         // One of them reads the file instead, past the page cache and through it.
@@ -94,7 +93,6 @@ struct Thread<'a> {
     random: Random,
     device: File,
     buffer: Buffer,
-    floors: Vec<u64>,
     failed: &'a AtomicU64,
 }
 
@@ -110,7 +108,6 @@ impl Thread<'_> {
                 &self.device,
                 self.checker.stamps,
                 (first, count),
-                &mut self.floors,
                 &mut self.buffer,
             )
             .with_context(|| format!("a read of {count} sectors from {first} on")),
@@ -195,7 +192,6 @@ impl Thread<'_> {
             &files[which],
             self.checker.stamps,
             (first, count),
-            &mut self.floors,
             &mut self.buffer,
         )
         .with_context(|| {
@@ -204,16 +200,10 @@ impl Thread<'_> {
     }
 }
 
-fn read(
-    file: &File,
-    stamps: &Stamps,
-    range: (u64, u64),
-    floors: &mut Vec<u64>,
-    buffer: &mut Buffer,
-) -> Result<()> {
+fn read(file: &File, stamps: &Stamps, range: (u64, u64), buffer: &mut Buffer) -> Result<()> {
     let (first, count) = range;
     let bytes = &mut buffer.bytes()[..count as usize * SECTOR];
-    stamps.begin_read(first, count, floors);
+    let reader = stamps.begin_read(first, count);
     file.read_exact_at(bytes, first * SECTOR as u64)?;
-    stamps.check(first, floors, bytes)
+    stamps.check(&reader, bytes)
 }

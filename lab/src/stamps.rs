@@ -10,6 +10,10 @@
 //! was there at the beginning, and for what zeroed the sector since.
 //!
 //! A write that failed may be seen or not, but no write is overtaken by it.
+//!
+//! The guest's disks are files in the memory of another machine, which copies to and from them: a reader may see a
+//! part of a sector before a write, and a part of it after. So a sector that is nobody's as a whole is judged word
+//! by word, if anything was done to it while it was read.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -50,6 +54,38 @@ struct Sector {
     zeroing: AtomicU32,
     /// When the last of those ended.
     zeroed: AtomicU64,
+}
+
+impl Write {
+    fn covers(&self, sector: u64) -> bool {
+        (self.first.load(SeqCst)..self.end.load(SeqCst)).contains(&sector)
+    }
+}
+
+/// A reader that has begun.
+pub(crate) struct Reader {
+    first: u64,
+    /// The tick before it began.
+    began: u64,
+    /// What it must see, sector by sector: when the last of the writes began that were complete.
+    floors: Vec<u64>,
+}
+
+impl Reader {
+    /// One that reads when nothing is under way.
+    pub(crate) fn at_rest(first: u64, floors: Vec<u64>) -> Self {
+        let began = NEVER;
+        Self {
+            first,
+            began,
+            floors,
+        }
+    }
+
+    /// The first sector, and what must be seen of each from there on.
+    pub(crate) fn floors(&self) -> (u64, &[u64]) {
+        (self.first, &self.floors)
+    }
 }
 
 /// A write that has begun.
@@ -148,45 +184,45 @@ impl Stamps {
         }
     }
 
-    /// A reader begins: what it must see, sector by sector.
-    pub(crate) fn begin_read(&self, first: u64, count: u64, floors: &mut Vec<u64>) {
-        floors.clear();
-        let floors_now = self
-            .range(first, count)
-            .iter()
-            .map(|s| s.floor.load(SeqCst));
-        floors.extend(floors_now);
+    /// A reader begins.
+    pub(crate) fn begin_read(&self, first: u64, count: u64) -> Reader {
+        let began = self.clock.load(SeqCst);
+        let sectors = self.range(first, count).iter();
+        let floors = sectors.map(|sector| sector.floor.load(SeqCst)).collect();
+        Reader {
+            first,
+            began,
+            floors,
+        }
     }
 
     /// What a reader has read.
-    pub(crate) fn check(&self, first: u64, floors: &[u64], bytes: &[u8]) -> Result<()> {
-        for ((sector, floor), bytes) in (first..).zip(floors).zip(bytes.chunks_exact(SECTOR)) {
-            self.check_sector(sector, *floor, bytes)?;
+    pub(crate) fn check(&self, reader: &Reader, bytes: &[u8]) -> Result<()> {
+        let sectors = (reader.first..).zip(&reader.floors);
+        for ((sector, floor), bytes) in sectors.zip(bytes.chunks_exact(SECTOR)) {
+            self.check_sector(reader.began, sector, *floor, bytes)?;
         }
         Ok(())
     }
 
     /// Reads all of the device, or of its file, and checks it. What it holds.
     pub(crate) fn read_all(&self, path: &Path) -> Result<Vec<u8>> {
-        let mut floors = Vec::new();
-        self.begin_read(0, self.sectors(), &mut floors);
+        let reader = self.begin_read(0, self.sectors());
         let bytes = self.sectors() * SECTOR as u64;
         let bytes = direct::contents(&direct::open(path, false)?, bytes)?;
-        let checked = self.check(0, &floors, &bytes);
+        let checked = self.check(&reader, &bytes);
         checked.with_context(|| format!("in all of {}", path.display()))?;
         Ok(bytes)
     }
 
-    fn check_sector(&self, sector: u64, floor: u64, bytes: &[u8]) -> Result<()> {
+    fn check_sector(&self, began: u64, sector: u64, floor: u64, bytes: &[u8]) -> Result<()> {
         let mut words = [0; WORDS];
         for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
             *word = u64::from_le_bytes(bytes.try_into()?);
         }
-        let state = &self.sectors[sector as usize];
         if words.iter().all(|word| *word == 0) {
-            let zeroed = state.zeroing.load(SeqCst) > 0 || state.zeroed.load(SeqCst) > floor;
             ensure!(
-                floor == 0 || zeroed,
+                self.may_be_zeros(sector, floor),
                 "sector {sector} reads as zeros, after a write that began at tick {floor} was complete"
             );
             return Ok(());
@@ -194,22 +230,61 @@ impl Stamps {
         let number = words[2] as u32;
         let known = words[0] == MAGIC && words[1] == sector && number < self.next.load(SeqCst);
         if !known || !self.stamp(sector, number).eq(words.iter().copied()) {
-            bail!(
-                "sector {sector} holds what was never written there: {:x?}...",
-                &words[..4]
-            );
+            return self.check_torn(began, sector, floor, &words);
         }
         let write = &self.writes[number as usize];
-        let range = write.first.load(SeqCst)..write.end.load(SeqCst);
         ensure!(
-            range.contains(&sector),
-            "sector {sector} holds write {number}, which was of {range:?}"
+            write.covers(sector),
+            "sector {sector} holds write {number}, which was of others"
         );
         let ended = write.ended.load(SeqCst);
         ensure!(
             ended > floor,
             "sector {sector} holds write {number}, which ended at tick {ended}; another one that \
              began at tick {floor} was complete"
+        );
+        Ok(())
+    }
+
+    /// Whether a reader may see zeros.
+    fn may_be_zeros(&self, sector: u64, floor: u64) -> bool {
+        let state = &self.sectors[sector as usize];
+        floor == 0 || state.zeroing.load(SeqCst) > 0 || state.zeroed.load(SeqCst) > floor
+    }
+
+    /// A sector that is nobody's as a whole.
+    fn check_torn(&self, began: u64, sector: u64, floor: u64, words: &[u64]) -> Result<()> {
+        let state = &self.sectors[sector as usize];
+        let mut changing = state.zeroing.load(SeqCst) > 0 || state.zeroed.load(SeqCst) > began;
+        let mut explained: Vec<bool> = words
+            .iter()
+            .map(|word| *word == 0 && self.may_be_zeros(sector, floor))
+            .collect();
+        for number in 1..self.next.load(SeqCst) {
+            let write = &self.writes[number as usize];
+            let ended = write.ended.load(SeqCst);
+            if !write.covers(sector) || ended <= floor {
+                continue;
+            }
+            changing |= ended > began;
+            for ((explained, word), own) in explained
+                .iter_mut()
+                .zip(words)
+                .zip(self.stamp(sector, number))
+            {
+                *explained |= *word == own;
+            }
+        }
+        if let Some(word) = explained.iter().position(|explained| !explained) {
+            bail!(
+                "sector {sector} holds what was never written there, or is overtaken: word {word} is {:x}, after {:x?}",
+                words[word],
+                &words[..word.min(4)]
+            );
+        }
+        ensure!(
+            changing,
+            "sector {sector} holds a part of one write and a part of another, and nothing was done to it: {words:x?}"
         );
         Ok(())
     }

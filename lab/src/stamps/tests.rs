@@ -21,9 +21,8 @@ fn write(stamps: &Stamps) -> Vec<u8> {
 
 /// Whether a reader of a sector that begins now may see this.
 fn may_see(stamps: &Stamps, sector: u64, bytes: &[u8]) -> bool {
-    let mut floors = Vec::new();
-    stamps.begin_read(sector, 1, &mut floors);
-    stamps.check(sector, &floors, bytes).is_ok()
+    let reader = stamps.begin_read(sector, 1);
+    stamps.check(&reader, bytes).is_ok()
 }
 
 #[test]
@@ -40,11 +39,10 @@ fn zeros_are_seen_only_before_a_write_is_complete() {
 #[test]
 fn a_reader_that_began_before_may_see_zeros() {
     let stamps = Stamps::new(1, 2, 10);
-    let mut floors = Vec::new();
-    stamps.begin_read(0, 1, &mut floors);
+    let reader = stamps.begin_read(0, 1);
     let bytes = write(&stamps);
-    assert!(stamps.check(0, &floors, &ZEROS).is_ok());
-    assert!(stamps.check(0, &floors, &bytes).is_ok());
+    assert!(stamps.check(&reader, &ZEROS).is_ok());
+    assert!(stamps.check(&reader, &bytes).is_ok());
 }
 
 #[test]
@@ -101,4 +99,40 @@ fn what_was_not_written_there_is_not_seen() {
     let other_seed = Stamps::new(2, 2, 10);
     let elsewhere = write(&other_seed);
     assert!(!may_see(&stamps, 0, &elsewhere), "it is another run's");
+}
+
+#[test]
+fn a_sector_is_torn_only_while_something_is_done_to_it() {
+    let (stamps, old) = written();
+    let reader = stamps.begin_read(0, 1);
+    let new = write(&stamps);
+    let torn = [&old[..SECTOR / 2], &new[SECTOR / 2..]].concat();
+    assert!(stamps.check(&reader, &torn).is_ok(), "a write went on");
+    assert!(!may_see(&stamps, 0, &torn), "it is complete");
+    let strange = [&old[..SECTOR / 2], &[0xa5; SECTOR / 2]].concat();
+    let half = [&new[..SECTOR / 2], &ZEROS[SECTOR / 2..]].concat();
+    for wrong in [strange, half] {
+        assert!(stamps.check(&reader, &wrong).is_err());
+    }
+}
+
+#[test]
+fn of_what_is_overtaken_no_part_is_seen() {
+    let (stamps, old) = written();
+    write(&stamps);
+    let reader = stamps.begin_read(0, 1);
+    let new = write(&stamps);
+    let torn = [&old[..SECTOR / 2], &new[SECTOR / 2..]].concat();
+    assert!(stamps.check(&reader, &torn).is_err());
+}
+
+#[test]
+fn at_rest_nothing_is_torn() {
+    let (stamps, old) = written();
+    let mut bytes = vec![0; SECTOR];
+    stamps.begin_write(0, &mut bytes);
+    let torn = [&old[..SECTOR / 2], &bytes[SECTOR / 2..]].concat();
+    assert!(may_see(&stamps, 0, &torn), "a write is under way");
+    let reader = super::Reader::at_rest(0, vec![0]);
+    assert!(stamps.check(&reader, &torn).is_err());
 }

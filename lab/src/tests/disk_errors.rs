@@ -38,9 +38,8 @@ fn fails(guest: &mut Guest, kind: Kind) -> Result<()> {
     };
     let scene = Scene::on(mapped.device(), guest.seed(), kind, mode)?;
     scene.under_load(|| Ok(()))?;
-    let mut floors = Vec::new();
     let stamps = &scene.load().stamps;
-    stamps.begin_read(0, stamps.sectors(), &mut floors);
+    let reader = stamps.begin_read(0, stamps.sectors());
     scene.load().flush()?;
 
     mapped.replace(&broken)?;
@@ -65,7 +64,7 @@ fn fails(guest: &mut Guest, kind: Kind) -> Result<()> {
     let bytes = load.stamps.sectors() * direct::SECTOR as u64;
     let held = direct::contents(&direct::open(&path, false)?, bytes)?;
     load.stamps
-        .check(0, &floors, &held)
+        .check(&reader, &held)
         .context("after the disk failed")?;
     again.unmount_and_check()
 }

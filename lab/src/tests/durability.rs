@@ -19,7 +19,7 @@ use crate::nvme_target::NvmeTarget;
 use crate::power_cut::PowerCut;
 use crate::random::Random;
 use crate::rloop_device::{Mode, RloopDevice};
-use crate::stamps::Stamps;
+use crate::stamps::{Reader, Stamps};
 use crate::test::Test;
 use crate::write_log::WriteLog;
 
@@ -65,11 +65,10 @@ pub(super) fn tests() -> Vec<Test> {
     .collect()
 }
 
-/// What was durable at a mark of the log: sectors, and when their last durable write had begun.
+/// What was durable at a mark of the log.
 struct Mark {
     what: String,
-    first: u64,
-    floors: Vec<u64>,
+    durable: Reader,
 }
 
 /// The device, and what is known of it.
@@ -160,10 +159,10 @@ fn check_marks(
         let mut names = Vec::new();
         for (mark, position) in marks.iter().zip(&positions) {
             if *position <= moment {
-                let range = &mut floors[mark.first as usize..][..mark.floors.len()];
-                range
+                let (first, durable) = mark.durable.floors();
+                floors[first as usize..]
                     .iter_mut()
-                    .zip(&mark.floors)
+                    .zip(durable)
                     .for_each(|(floor, mark)| *floor = (*mark).max(*floor));
                 names.push((position, &mark.what));
             }
@@ -177,7 +176,8 @@ fn check_marks(
         let bytes = replay
             .contents_after(moment, "disk.img")
             .with_context(context)?;
-        stamps.check(0, &floors, &bytes).with_context(context)?;
+        let reader = Reader::at_rest(0, floors);
+        stamps.check(&reader, &bytes).with_context(context)?;
     }
     Ok(())
 }
@@ -333,32 +333,24 @@ impl Bench<'_> {
 
     /// Everything that is complete by now is durable when the flush is.
     fn flush(&self, what: &str) -> Result<()> {
-        let mut floors = Vec::new();
-        self.stamps
-            .begin_read(0, self.stamps.sectors(), &mut floors);
+        let durable = self.stamps.begin_read(0, self.stamps.sectors());
         self.device.sync_all().context("a flush")?;
-        self.add_mark(0, floors, what)
+        self.add_mark(durable, what)
     }
 
     /// What is in these sectors now is durable.
     fn mark(&self, first: u64, count: u64, what: &str) -> Result<()> {
-        let mut floors = Vec::new();
-        self.stamps.begin_read(first, count, &mut floors);
-        self.add_mark(first, floors, what)
+        self.add_mark(self.stamps.begin_read(first, count), what)
     }
 
-    fn add_mark(&self, first: u64, floors: Vec<u64>, what: &str) -> Result<()> {
+    fn add_mark(&self, durable: Reader, what: &str) -> Result<()> {
         let what = what.to_owned();
         let mut marks = self
             .marks
             .lock()
             .map_err(|_| anyhow!("a thread panicked"))?;
         self.log.mark(marks.len())?;
-        marks.push(Mark {
-            what,
-            first,
-            floors,
-        });
+        marks.push(Mark { what, durable });
         Ok(())
     }
 }

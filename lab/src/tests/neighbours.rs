@@ -260,11 +260,10 @@ fn reflinks(scene: &Scene, _seed: u64) -> Result<()> {
     let before = scene.recalls()?;
     scene.under_load(|| {
         let stamps = &scene.load().stamps;
-        let mut floors = Vec::new();
-        stamps.begin_read(0, stamps.sectors(), &mut floors);
+        let reader = stamps.begin_read(0, stamps.sectors());
         run!["cp", "--reflink=always", &scene.path, &clone]?;
         let held = direct::contents(&direct::open(&clone, false)?, DEVICE_BYTES)?;
-        stamps.check(0, &floors, &held).context("in the clone")?;
+        stamps.check(&reader, &held).context("in the clone")?;
         scene.attached.wait_for_provider("vfs")
     })?;
     ensure!(scene.recalls()? > before, "no recall was counted");
