@@ -18,11 +18,23 @@
 //! It is taken before the lock, as a [`Spare`]. A change under the lock may find that the spare does not
 //! do, because the map has grown meanwhile; it is then tried again with another one.
 
-use core::mem::size_of;
+#[path = "map/change.rs"]
+mod change;
+#[path = "map/node.rs"]
+mod node;
+#[path = "map/spare.rs"]
+mod spare;
+
 use core::ptr;
 
-use super::super::platform::{AtomicPtr, Ordering, LEAF_BYTES};
-use super::{Extent, Packed, Range, State, MAX_BLOCK, MAX_LEN};
+use super::super::platform::{AtomicPtr, Ordering};
+use super::{Extent, Packed, Range, State, MAX_LEN};
+
+use change::Change;
+use node::{write_index, Index, Leaf, Slot};
+
+pub(crate) use node::LEAF_EXTENTS;
+pub(crate) use spare::Spare;
 
 /// Where leaves and indexes come from, and how they go.
 ///
@@ -50,90 +62,6 @@ pub(crate) unsafe trait Memory {
     unsafe fn retire(pointer: *mut u8);
 }
 
-/// For [`Memory::retire`] to link what it keeps.
-type Link = [usize; 2];
-
-/// The most extents in one leaf.
-pub(crate) const LEAF_EXTENTS: usize = (LEAF_BYTES - size_of::<Leaf>()) / size_of::<Packed>();
-
-/// What a leaf begins with; its extents follow.
-#[repr(C, align(16))]
-struct Leaf {
-    link: Link,
-    len: usize,
-}
-
-impl Leaf {
-    fn extents(&self) -> &[Packed] {
-        // SAFETY: Whoever made the leaf allocated a whole one, and wrote `len` extents behind this.
-        unsafe {
-            core::slice::from_raw_parts(ptr::from_ref(self).add(1).cast::<Packed>(), self.len)
-        }
-    }
-
-    /// How many extents start at `block` or before it.
-    #[inline]
-    fn up_to(&self, block: u64) -> usize {
-        self.extents().partition_point(|e| e.start() <= block)
-    }
-
-    /// Writes a leaf.
-    ///
-    /// # Safety
-    /// `leaf` is memory for a leaf that nobody else reads or writes, and there is room for the extents.
-    unsafe fn write<'a>(leaf: *mut Self, parts: impl Iterator<Item = &'a [Packed]>) {
-        let mut len = 0;
-        for part in parts {
-            // SAFETY: The caller vouches for the room; what is written comes from other memory.
-            unsafe {
-                let place = leaf.add(1).cast::<Packed>().add(len);
-                ptr::copy_nonoverlapping(part.as_ptr(), place, part.len());
-            }
-            len += part.len();
-        }
-        // SAFETY: As above.
-        unsafe { leaf.write(Self { link: [0; 2], len }) };
-    }
-}
-
-#[repr(C)]
-struct Slot {
-    /// The smallest file block this slot is for. Never changes; 0 in the first slot.
-    first: u64,
-    /// Null where nothing is mapped. Extents in it end before the next slot's `first`.
-    leaf: AtomicPtr<Leaf>,
-}
-
-/// What an index begins with; its slots follow.
-#[repr(C, align(16))]
-struct Index {
-    link: Link,
-    len: usize,
-}
-
-impl Index {
-    const fn bytes(slots: usize) -> usize {
-        size_of::<Self>() + slots * size_of::<Slot>()
-    }
-
-    fn slots(&self) -> &[Slot] {
-        // SAFETY: Whoever made the index allocated and wrote `len` slots behind it.
-        unsafe { core::slice::from_raw_parts(ptr::from_ref(self).add(1).cast::<Slot>(), self.len) }
-    }
-
-    /// The slot for a file block.
-    fn find(&self, block: u64) -> usize {
-        self.slots().partition_point(|slot| slot.first <= block) - 1
-    }
-
-    /// The range of file blocks that a slot is for.
-    fn range(&self, slot: usize) -> Range {
-        let slots = self.slots();
-        let end = slots.get(slot + 1).map_or(MAX_BLOCK, |next| next.first);
-        Range::new(slots[slot].first, end)
-    }
-}
-
 /// What a lookup finds at a file block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -141,7 +69,7 @@ pub(crate) enum Found {
     Extent(Extent),
     /// Nothing is known of the block, nor of those up to (and without) `end`.
     Absent {
-        /// A block that may be known, or [`MAX_BLOCK`].
+        /// A block that may be known, or [`MAX_BLOCK`](super::MAX_BLOCK).
         end: u64,
     },
 }
@@ -152,69 +80,6 @@ pub(crate) struct Writer {
     pub(crate) extents: usize,
     /// Blocks in the map that are [`State::Filled`].
     pub(crate) filled: u64,
-}
-
-/// Memory for changes of the map.
-pub(crate) struct Spare<M: Memory> {
-    leaves: [*mut Leaf; SPARE_LEAVES],
-    index: *mut Index,
-    /// How many slots there is room for in the index.
-    slots: usize,
-    memory: core::marker::PhantomData<M>,
-}
-
-// SAFETY: It owns what it points to, and nobody else can reach that.
-unsafe impl<M: Memory> Send for Spare<M> {}
-
-/// A change writes one leaf, or two if the first is full.
-const SPARE_LEAVES: usize = 2;
-
-impl<M: Memory> Spare<M> {
-    /// Nothing yet.
-    pub(crate) const fn new() -> Self {
-        Self {
-            leaves: [ptr::null_mut(); SPARE_LEAVES],
-            index: ptr::null_mut(),
-            slots: 0,
-            memory: core::marker::PhantomData,
-        }
-    }
-
-    /// Allocates what is missing for one change of a map that has this many slots now. A map that has grown
-    /// since may need more: then the change says [`Full`], and the spare has to be filled again.
-    ///
-    /// `None` if there is no memory.
-    pub(crate) fn fill(&mut self, slots: usize) -> Option<()> {
-        for leaf in self.leaves.iter_mut().filter(|leaf| leaf.is_null()) {
-            *leaf = M::allocate(LEAF_BYTES).cast();
-            if leaf.is_null() {
-                return None;
-            }
-        }
-        if self.index.is_null() || self.slots <= slots {
-            // SAFETY: It was not published.
-            unsafe { M::free(self.index.cast()) };
-            // Some more than it needs now, so that it does for the next changes too.
-            self.slots = slots + 1 + slots / 8;
-            self.index = M::allocate(Index::bytes(self.slots)).cast();
-        }
-        (!self.index.is_null()).then_some(())
-    }
-
-    fn leaf(&mut self) -> Option<*mut Leaf> {
-        let leaf = self.leaves.iter_mut().find(|leaf| !leaf.is_null())?;
-        Some(core::mem::replace(leaf, ptr::null_mut()))
-    }
-}
-
-impl<M: Memory> Drop for Spare<M> {
-    fn drop(&mut self) {
-        let leaves = self.leaves.iter().map(|leaf| leaf.cast::<u8>());
-        for pointer in leaves.chain([self.index.cast()]) {
-            // SAFETY: What is still in the spare was not published.
-            unsafe { M::free(pointer) };
-        }
-    }
 }
 
 /// The [`Spare`] is used up, or the map has grown since it was made. Nothing was changed.
@@ -271,7 +136,7 @@ impl<M: Memory> ExtentMap<M> {
 
     /// How many slots the map has now, for [`Spare::new`].
     pub(crate) fn slots(&self, reading: &M::Reading) -> usize {
-        self.index(reading).len
+        self.index(reading).slots().len()
     }
 
     /// What covers a file block.
@@ -377,10 +242,7 @@ impl<M: Memory> ExtentMap<M> {
         writer: &mut Writer,
         spare: &mut Spare<M>,
     ) -> Result<Cleared<M>, Full> {
-        let new = core::mem::replace(&mut spare.index, ptr::null_mut());
-        if new.is_null() {
-            return Err(Full);
-        }
+        let new = spare.index(1).ok_or(Full)?;
         // SAFETY: The index is for one slot at least, and ours.
         unsafe { write_index(new, core::iter::once((0, ptr::null_mut()))) };
         writer.extents = 0;
@@ -437,12 +299,8 @@ impl<M: Memory> ExtentMap<M> {
         slot: usize,
         spare: &mut Spare<M>,
     ) -> Result<(), Full> {
-        let [left, right] = spare.leaves;
-        if left.is_null() || right.is_null() || spare.index.is_null() || spare.slots <= index.len {
-            return Err(Full);
-        }
-        let new = core::mem::replace(&mut spare.index, ptr::null_mut());
-        spare.leaves = [ptr::null_mut(); SPARE_LEAVES];
+        let slots = index.slots().len() + 1;
+        let ([left, right], new) = spare.leaves_and_index(slots).ok_or(Full)?;
         let len = change.len();
         // Files are often written from one end to the other: then the left leaf stays full.
         let middle = if change.appends() {
@@ -499,141 +357,5 @@ impl<M: Memory> Drop for Cleared<M> {
             }
             M::retire(self.index.cast());
         }
-    }
-}
-
-/// Writes an index with these slots.
-///
-/// # Safety
-/// `index` is memory for that many slots that nobody else reads or writes.
-unsafe fn write_index(index: *mut Index, slots: impl Iterator<Item = (u64, *mut Leaf)>) {
-    let mut len = 0;
-    for (first, leaf) in slots {
-        let leaf = AtomicPtr::new(leaf);
-        // SAFETY: The caller vouches for the room.
-        unsafe {
-            index
-                .add(1)
-                .cast::<Slot>()
-                .add(len)
-                .write(Slot { first, leaf })
-        };
-        len += 1;
-    }
-    // SAFETY: As above.
-    unsafe { index.write(Index { link: [0; 2], len }) };
-}
-
-/// What a leaf becomes: most of its extents stay as they are, before and behind a few that change.
-struct Change<'a> {
-    before: &'a [Packed],
-    changed: [Packed; CHANGED],
-    changed_len: usize,
-    behind: &'a [Packed],
-    /// The extents that `changed` takes the place of.
-    known: &'a [Packed],
-    range: Range,
-    new: Option<&'a Extent>,
-}
-
-/// A neighbour, what is left of an extent before the range, the new one, what is left behind, a neighbour.
-const CHANGED: usize = 5;
-
-impl<'a> Change<'a> {
-    /// `known` without what lies in `range`, and there the part of `new`.
-    fn new(known: &'a [Packed], range: Range, new: Option<&'a Extent>) -> Self {
-        let first = known.partition_point(|e| e.extent().end() <= range.start);
-        let last = known.partition_point(|e| e.start() < range.end).max(first);
-        // The neighbours too, as they may join.
-        let (from, to) = (first.saturating_sub(1), (last + 1).min(known.len()));
-        let mut change = Self {
-            before: &known[..from],
-            changed: [Packed::EMPTY; CHANGED],
-            changed_len: 0,
-            behind: &known[to..],
-            known: &known[first..last],
-            range,
-            new,
-        };
-        let touched = &known[from..to];
-        for extent in touched.iter().map(Packed::extent) {
-            if extent.start < range.start {
-                change.push(&extent.part(Range::new(0, range.start)));
-            }
-        }
-        if let Some(new) = new {
-            change.push(&new.part(range));
-        }
-        for extent in touched.iter().map(Packed::extent) {
-            if extent.end() > range.end {
-                change.push(&extent.part(Range::new(range.end, MAX_BLOCK)));
-            }
-        }
-        change
-    }
-
-    fn push(&mut self, extent: &Extent) {
-        if let Some(last) = self.changed_len.checked_sub(1) {
-            let mut joined = self.changed[last].extent();
-            if joined.joins(extent) {
-                joined.len += extent.len;
-                self.changed[last] = Packed::new(&joined);
-                return;
-            }
-        }
-        self.changed[self.changed_len] = Packed::new(extent);
-        self.changed_len += 1;
-    }
-
-    /// Whether all stays as it is.
-    fn is_none(&self) -> bool {
-        self.new.is_none() && self.known.is_empty()
-    }
-
-    /// Whether nothing is known behind the new extent.
-    fn appends(&self) -> bool {
-        self.new.is_some() && self.behind.is_empty()
-    }
-
-    fn sections(&self) -> [&[Packed]; 3] {
-        [self.before, &self.changed[..self.changed_len], self.behind]
-    }
-
-    /// How many extents there are to be.
-    fn len(&self) -> usize {
-        self.sections().iter().map(|section| section.len()).sum()
-    }
-
-    /// The extents to be from one to, and without, another.
-    fn parts(&self, from: usize, to: usize) -> impl Iterator<Item = &[Packed]> {
-        let mut passed = 0;
-        self.sections().into_iter().map(move |section| {
-            let clamp = |place: usize| place.saturating_sub(passed).min(section.len());
-            let part = &section[clamp(from)..clamp(to)];
-            passed += section.len();
-            part
-        })
-    }
-
-    /// The first file block of one of the extents to be.
-    fn start(&self, place: usize) -> u64 {
-        let first = self.parts(place, place + 1).flatten().next();
-        first.map_or(MAX_BLOCK, Packed::start)
-    }
-
-    /// How many filled blocks are in the range.
-    fn filled_before(&self) -> u64 {
-        let filled = self
-            .known
-            .iter()
-            .map(Packed::extent)
-            .filter(|e| e.state == State::Filled);
-        filled.map(|e| e.part(self.range).len).sum()
-    }
-
-    /// How many there are to be.
-    fn filled_after(&self) -> u64 {
-        let new = self.new.filter(|e| e.state == State::Filled);
-        new.map_or(0, |e| e.part(self.range).len)
     }
 }
