@@ -24,9 +24,9 @@ use crate::{
     backing::Backing,
     durability::Durability,
     extent::{
-        claims::Claims,
-        map::{ExtentMap, Full, Spare, Writer},
-        MAX_BLOCK,
+        claims::{Claim, Claims},
+        map::{ExtentMap, Found, Full, Spare, Writer},
+        Range, State, MAX_BLOCK,
     },
     fill::Fills,
     geometry::Geometry,
@@ -173,6 +173,29 @@ impl Device {
             }
             self.fill_spare(&mut spare);
         }
+    }
+
+    /// Claims a range, so that nobody maps it, and takes it out of the map, if all that is mapped there may go.
+    /// Whoever found it there may still use it.
+    pub(crate) fn take_out(&self, blocks: Range, may_go: impl Fn(State) -> bool) -> Option<Claim> {
+        let mut claim = None;
+        self.change(|map, locked, spare| {
+            // Once claimed, nothing comes: only the memory did not do.
+            if claim.is_none() {
+                let reading = kernel::sync::rcu::read_lock();
+                let mut block = blocks.start;
+                while block < blocks.end {
+                    block = match map.lookup(block, &reading) {
+                        Found::Absent { end } => end,
+                        Found::Extent(extent) if may_go(extent.state) => extent.end(),
+                        Found::Extent(_) => return Ok(()),
+                    };
+                }
+                claim = Some(locked.claims.claim(blocks));
+            }
+            map.remove(blocks, &mut locked.writer, spare)
+        });
+        claim
     }
 
     /// Memory for a change of the map. Waits for it.

@@ -7,7 +7,7 @@ use kernel::{bindings, prelude::*};
 use crate::{
     bio::{flag, Bio, Op},
     device::Device,
-    extent::{claims::Claim, map::Found, Range, State},
+    extent::{map::Found, Range, State},
     fast::{errno, From, Routed},
     shim,
     stats::Counter,
@@ -153,7 +153,9 @@ impl Device {
                 self.end_write();
                 return Err(error);
             }
-            if let Some(claim) = self.take_out(blocks) {
+            // What is to be committed stays.
+            let may_go = |state| !matches!(state, State::Filling | State::Filled);
+            if let Some(claim) = self.take_out(blocks, may_go) {
                 break claim;
             }
             // A fill came meanwhile: it is published, then committed.
@@ -172,29 +174,6 @@ impl Device {
         drop(changing);
         self.end_write();
         done
-    }
-
-    /// Claims a range and takes it out of the map, unless something in it is to be committed.
-    fn take_out(&self, blocks: Range) -> Option<Claim> {
-        let mut claim = None;
-        self.change(|map, locked, spare| {
-            if claim.is_none() {
-                let reading = kernel::sync::rcu::read_lock();
-                let mut block = blocks.start;
-                while block < blocks.end {
-                    block = match map.lookup(block, &reading) {
-                        Found::Absent { end } => end,
-                        Found::Extent(e) if matches!(e.state, State::Filling | State::Filled) => {
-                            return Ok(());
-                        }
-                        Found::Extent(extent) => extent.end(),
-                    };
-                }
-                claim = Some(locked.claims.claim(blocks));
-            }
-            map.remove(blocks, &mut locked.writer, spare)
-        });
-        claim
     }
 
     /// Whether the map says that a range has no blocks.

@@ -18,7 +18,7 @@ use kernel::{
 use crate::{
     bio::{error_of, flag, status_of, Bio, Op},
     device::Device,
-    extent::{claims::Claim, map::Found, Range},
+    extent::{claims::Claim, State},
     fast::Account,
     policy::Provider,
     shim,
@@ -45,23 +45,19 @@ pub(crate) struct Request {
     next: *mut Request,
 }
 
-/// What a write found when it wanted to claim its blocks.
-enum Claimed {
-    Yes(Claim),
-    /// Somebody has mapped a part of them meanwhile.
-    Mapped,
-}
-
 impl Device {
     /// Sends a bio through the filesystem. Gives it back if its blocks were mapped meanwhile.
     pub(crate) fn through_filesystem(&self, bio: Bio) -> Option<Bio> {
         let write = bio.op() == Op::Write;
         let blocks = self.geometry.blocks(bio.sector(), bio.sectors());
-        let claim = match write.then(|| self.claim_for_write(blocks)) {
-            None => None,
-            Some(Claimed::Yes(claim)) => Some(claim),
-            Some(Claimed::Mapped) => return Some(bio),
+        let claim = if write {
+            self.take_out(blocks, State::reads_zeros)
+        } else {
+            None
         };
+        if write && claim.is_none() {
+            return Some(bio);
+        }
         if write {
             self.check_plain();
         }
@@ -90,27 +86,6 @@ impl Device {
             Request::begin(request, self.is_aligned(&part));
         }
         None
-    }
-
-    /// Claims blocks, and takes them out of the map if nothing of them is on disk.
-    fn claim_for_write(&self, blocks: Range) -> Claimed {
-        let mut claim = None;
-        self.change(|map, locked, spare| {
-            if claim.is_none() {
-                let reading = kernel::sync::rcu::read_lock();
-                let mut block = blocks.start;
-                while block < blocks.end {
-                    block = match map.lookup(block, &reading) {
-                        Found::Absent { end } => end,
-                        Found::Extent(extent) if extent.state.reads_zeros() => extent.end(),
-                        Found::Extent(_) => return Ok(()),
-                    };
-                }
-                claim = Some(locked.claims.claim(blocks));
-            }
-            map.remove(blocks, &mut locked.writer, spare)
-        });
-        claim.map_or(Claimed::Mapped, Claimed::Yes)
     }
 
     /// Whether a part can be read and written without the page cache.
