@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// How long a run is, in seconds.
     #[arg(long, default_value_t = 2)]
     pub(crate) seconds: u32,
-    /// The guest's clock counts instructions: the mean latency of one I/O at a time is how many it takes.
+    /// The guest's clock counts instructions: what an I/O takes is how many of them.
     #[arg(long)]
     pub(crate) instructions: bool,
     /// Only loads with this in their name.

@@ -47,7 +47,7 @@ impl Report {
     ) -> std::fmt::Result {
         let value = |m: &Measured| {
             if options.instructions {
-                m.mean_ns
+                m.instructions
             } else {
                 m.iops
             }
