@@ -41,6 +41,11 @@ impl NullBlk {
         Ok(disk)
     }
 
+    /// Takes the disk away from whoever uses it, and what is on it.
+    pub(crate) fn vanish(&self) -> Result<()> {
+        fs::write(self.config.join("power"), "0").context("could not switch a null_blk off")
+    }
+
     /// Its device.
     pub(crate) fn device(&self) -> &Path {
         &self.device

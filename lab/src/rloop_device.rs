@@ -111,12 +111,21 @@ impl RloopDevice {
 
     /// Waits until it is mapped by this provider.
     pub(crate) fn wait_for_provider(&self, provider: &str) -> Result<()> {
+        self.wait_for("provider", provider)
+    }
+
+    /// Waits until this is why nobody better maps.
+    pub(crate) fn wait_for_reason(&self, why: &str) -> Result<()> {
+        self.wait_for("why", why)
+    }
+
+    fn wait_for(&self, attribute: &str, value: &str) -> Result<()> {
         const LIMIT: Duration = Duration::from_secs(30);
         let begun = Instant::now();
-        while self.attribute("provider")? != provider {
+        while self.attribute(attribute)? != value {
             if begun.elapsed() > LIMIT {
                 let (now, why) = (self.attribute("provider")?, self.attribute("why")?);
-                bail!("it is mapped by {now} ({why}) and not by {provider}");
+                bail!("it is mapped by {now} ({why}); the {attribute} is not {value}");
             }
             sleep(Duration::from_millis(20));
         }

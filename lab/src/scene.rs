@@ -68,7 +68,9 @@ impl Scene {
         let path = image::of_all_kinds(&below, &stamps, seed)?;
         add_tail(&path)?;
         let limit = DEVICE_BYTES.to_string();
-        let attached = RloopDevice::attach_with(&path, mode, &["--sizelimit", &limit])?;
+        // The load writes single sectors, also where that is not best.
+        let options = ["--sizelimit", &limit, "--block-size", "512"];
+        let attached = RloopDevice::attach_with(&path, mode, &options)?;
         let load = Load {
             stamps,
             device: attached.device().to_owned(),

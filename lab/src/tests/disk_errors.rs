@@ -8,6 +8,7 @@ use crate::device_mapper::{Mapped, sectors};
 use crate::direct;
 use crate::filesystem::{Filesystem, Kind};
 use crate::guest::Guest;
+use crate::null_blk::NullBlk;
 use crate::rloop_device::Mode;
 use crate::scene::Scene;
 use crate::test::Test;
@@ -15,8 +16,10 @@ use crate::test::Test;
 const KINDS: [Kind; 2] = [Kind::Xfs, Kind::Ext4];
 
 pub(super) fn tests() -> Vec<Test> {
-    let tests = super::of_module_on_each("disk_below_fails", &KINDS, fails);
-    super::only_long(tests)
+    let mut tests = super::of_module_on_each("disk_below_fails", &KINDS, fails);
+    let vanishes = super::of_module_on_each("disk_below_vanishes", &KINDS, vanishes);
+    tests.extend(vanishes);
+    tests
 }
 
 /// Every I/O fails for a while: whoever wrote is told, and what was durable before is there afterwards.
@@ -28,7 +31,8 @@ fn fails(guest: &mut Guest, kind: Kind) -> Result<()> {
         let sectors = sectors(disk)?;
         (
             format!("0 {sectors} linear {} 0", disk.display()),
-            format!("0 {sectors} error"),
+            // Unlike the target `error`, it fails flushes too.
+            format!("0 {sectors} flakey {} 0 0 3600", disk.display()),
         )
     };
     let mode = if kind == Kind::Xfs {
@@ -67,4 +71,26 @@ fn fails(guest: &mut Guest, kind: Kind) -> Result<()> {
         .check(&reader, &held)
         .context("after the disk failed")?;
     again.unmount_and_check()
+}
+
+/// The disk is gone in the middle: whoever uses the device is told, and everything can be taken down.
+fn vanishes(guest: &mut Guest, kind: Kind) -> Result<()> {
+    const MEBIBYTES: u64 = 512;
+    for (mode, seed) in Mode::ALL.into_iter().zip(guest.seed()..) {
+        let disk = NullBlk::new(MEBIBYTES)?;
+        let scene = Scene::on(disk.device(), seed, kind, mode)?;
+        let loaded = scene.under_load(|| disk.vanish());
+        ensure!(
+            loaded.is_err(),
+            "{mode}: the disk is gone, and nobody was told"
+        );
+        ensure!(
+            scene.load().flush().is_err(),
+            "{mode}: a flush succeeded on a disk that is gone"
+        );
+        let (attached, below, ..) = scene.into_parts();
+        attached.detach().context("after the disk was gone")?;
+        below.unmount()?;
+    }
+    Ok(())
 }
