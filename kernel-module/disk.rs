@@ -108,7 +108,7 @@ pub(crate) fn add(device: &Arc<Device>) -> Result {
     let mut limits = limits(device);
     // SAFETY: The limits are whole.
     let disk = from_err_ptr(unsafe { shim::rloop_disk_alloc(&mut limits) })?;
-    // SAFETY: The disk is new and ours. It keeps a reference to its device, given back by `free_disk`.
+    // SAFETY: The disk is new and ours. It keeps a reference to its device, given back by `put`.
     unsafe {
         (*disk).fops = OPERATIONS.0.get();
         (*disk).private_data = Arc::into_raw(device.clone()).cast_mut().cast();
@@ -184,6 +184,9 @@ pub(crate) fn put(device: &Device) {
     // SAFETY: The disk was removed, and is not used from here on.
     unsafe { bindings::put_disk(disk) };
     device.disk_gone.wait_for_completion();
+    // Not by `free_disk`, which would do it after this: the device, and then the module, could be gone.
+    // SAFETY: It is the reference that the disk had, given back once.
+    drop(unsafe { Arc::from_raw(device) });
 }
 
 /// Lets the device follow its file's length.
@@ -212,7 +215,7 @@ unsafe extern "C" fn open(disk: *mut bindings::gendisk, _mode: bindings::blk_mod
 
 /// The disk's last user is gone.
 unsafe extern "C" fn free_disk(disk: *mut bindings::gendisk) {
-    // SAFETY: The reference is the disk's own, and given back once.
-    let device = unsafe { Arc::from_raw((*disk).private_data.cast::<Device>()) };
+    // SAFETY: `put` waits for this, and only then gives back the disk's reference to its device.
+    let device = unsafe { &*(*disk).private_data.cast::<Device>() };
     device.disk_gone.complete_all();
 }

@@ -19,10 +19,12 @@ use crate::{
     disk,
     extent::Range,
     fast::is_alive,
-    module_parameters, shim,
+    module_parameters,
+    queue::ANY_CPU,
+    shim,
     stats::Counter,
     trace,
-    worker::{device_of, in_reclaim, Workers, ANY_CPU, POLICY},
+    worker::{device_of, in_reclaim, Policy, Workers},
 };
 
 /// Who maps. The numbers are those of `abi::PROVIDERS`.
@@ -255,7 +257,7 @@ impl Device {
         locked.claims.void();
         // Under the lock: whoever sees them broken can wait for the recall, and does before the device goes.
         // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
-        unsafe { bindings::queue_work_on(ANY_CPU, POLICY.get(), self.workers.recall.get()) };
+        unsafe { bindings::queue_work_on(ANY_CPU, Policy::queue(), self.workers.recall.get()) };
     }
 
     /// Gives the mapping back.
@@ -325,7 +327,12 @@ impl Device {
         // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
         unsafe {
             let jiffies = bindings::__msecs_to_jiffies(pause);
-            bindings::mod_delayed_work_on(ANY_CPU, POLICY.get(), self.workers.retry.get(), jiffies);
+            bindings::mod_delayed_work_on(
+                ANY_CPU,
+                Policy::queue(),
+                self.workers.retry.get(),
+                jiffies,
+            );
         }
     }
 

@@ -38,6 +38,7 @@ mod policy;
 mod pool;
 mod process;
 mod provider;
+mod queue;
 mod registry;
 #[expect(
     improper_ctypes,
@@ -68,7 +69,7 @@ module! {
 /// The module while it is loaded. Its fields go in this order.
 struct Module {
     _control: Pin<KBox<MiscDeviceRegistration<control::Control>>>,
-    _queues: worker::Queues,
+    _policy: worker::Policy,
     _grace: Grace,
 }
 
@@ -76,11 +77,11 @@ impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
         registry::init();
         disk::init(module);
-        let queues = worker::Queues::new()?;
+        let policy = worker::Policy::new()?;
         let control = MiscDeviceRegistration::register(control::options());
         Ok(Self {
             _control: KBox::pin_init(control, GFP_KERNEL)?,
-            _queues: queues,
+            _policy: policy,
             _grace: Grace,
         })
     }

@@ -6,10 +6,12 @@
 //!   time, since each may wait for the filesystem.
 //! - *finish*: writes that have to drop cached pages before they complete, and fills that have to be
 //!   published. On a queue of its own: others wait for these.
-//! - *commit*: tells the filesystem of fills.
+//! - *commit*: tells the filesystem of fills. On a queue of its own: io workers wait for it.
 //! - *policy*: takes leases, and gives them back. On a queue of its own, never behind I/O.
 //!
-//! All have a rescuer, and run as what memory reclaim may wait for: allocations in them start no I/O.
+//! All have a rescuer, and run as what memory reclaim may wait for: allocations in them start no I/O. The first
+//! three have their queues for each device: where devices lie on one another, those of the upper one wait for
+//! those of the lower one, and one rescuer could not do both. No I/O waits for policy.
 
 use core::{
     mem::offset_of,
@@ -24,6 +26,7 @@ use crate::{
     device::Device,
     fast::Fast,
     fill::Parked,
+    queue::{Queue, ANY_CPU},
     shim,
     stats::Counter,
     sync::Lock,
@@ -64,7 +67,7 @@ impl Waiting {
 }
 
 /// A device's workers.
-#[pin_data(PinnedDrop)]
+#[pin_data]
 pub(crate) struct Workers {
     #[pin]
     waiting: Lock<Waiting>,
@@ -79,9 +82,10 @@ pub(crate) struct Workers {
     /// How often leases were tried in vain.
     pub(crate) pauses: AtomicU32,
     commit: Opaque<bindings::delayed_work>,
-    queue: AtomicPtr<bindings::workqueue_struct>,
-    /// For commits, which io workers may wait for; only where there are any.
-    commit_queue: AtomicPtr<bindings::workqueue_struct>,
+    io_queue: Queue,
+    finish_queue: Queue,
+    /// Only where there are commits.
+    commit_queue: Option<Queue>,
 }
 
 struct IoWork {
@@ -113,12 +117,13 @@ impl Workers {
             complained: AtomicBool::new(false),
             pauses: AtomicU32::new(0),
             commit: Opaque::uninit(),
-            queue: AtomicPtr::new(new_queue(c"rloop%u", index)?),
-            commit_queue: AtomicPtr::new(if fills {
-                new_queue(c"rloop%u_commit", index)?
+            io_queue: Queue::new(c"rloop%u", index)?,
+            finish_queue: Queue::new(c"rloop%u_finish", index)?,
+            commit_queue: if fills {
+                Some(Queue::new(c"rloop%u_commit", index)?)
             } else {
-                ptr::null_mut()
-            }),
+                None
+            },
         })
     }
 
@@ -153,7 +158,7 @@ impl Workers {
         waiting.awake[asleep] = true;
         // SAFETY: The work is initialised, and the queue is there as long as the device.
         unsafe {
-            let queue = self.queue.load(Ordering::Relaxed);
+            let queue = self.io_queue.as_ptr();
             bindings::queue_work_on(ANY_CPU, queue, self.io[asleep].work.get());
         }
     }
@@ -194,19 +199,20 @@ impl Workers {
 
     /// Waits until they have nothing to do. For a device that gets no more I/O.
     pub(crate) fn flush(&self) {
-        // SAFETY: The works are initialised, and the queue is there.
-        unsafe {
-            bindings::flush_work(self.finish.get());
-            bindings::__flush_workqueue(self.queue.load(Ordering::Relaxed));
-            bindings::cancel_delayed_work_sync(self.commit.get());
-        }
+        self.finish_queue.flush();
+        self.io_queue.flush();
+        // SAFETY: The work is initialised.
+        unsafe { bindings::cancel_delayed_work_sync(self.commit.get()) };
     }
 
     /// Commits fills in a while, or sooner if that was asked for before.
     pub(crate) fn commit_in(&self, ms: u32) {
+        let Some(queue) = &self.commit_queue else {
+            return;
+        };
+        let queue = queue.as_ptr();
         // SAFETY: The work is initialised, and the queue is there as long as the device.
         unsafe {
-            let queue = self.commit_queue.load(Ordering::Relaxed);
             if ms == 0 {
                 bindings::mod_delayed_work_on(ANY_CPU, queue, self.commit.get(), 0);
             } else {
@@ -241,20 +247,6 @@ impl Workers {
     }
 }
 
-#[pinned_drop]
-impl PinnedDrop for Workers {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Nothing is queued any more: the device is gone.
-        unsafe {
-            bindings::destroy_workqueue(self.queue.load(Ordering::Relaxed));
-            let commits = self.commit_queue.load(Ordering::Relaxed);
-            if !commits.is_null() {
-                bindings::destroy_workqueue(commits);
-            }
-        }
-    }
-}
-
 impl Device {
     /// Gives a bio to a worker.
     ///
@@ -284,8 +276,11 @@ impl Device {
         // Queued under the lock, for the reason that `wake` has.
         let mut waiting = self.workers.waiting.lock();
         waiting.finish.push(clone);
-        // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
-        unsafe { bindings::queue_work_on(ANY_CPU, FINISH.get(), self.workers.finish.get()) };
+        // SAFETY: The work is initialised, and the queue is there as long as the device.
+        unsafe {
+            let queue = self.workers.finish_queue.as_ptr();
+            bindings::queue_work_on(ANY_CPU, queue, self.workers.finish.get());
+        }
     }
 
     fn do_waiting(&self, worker: usize) {
@@ -346,63 +341,25 @@ impl Device {
     }
 }
 
-/// Any processor, as the kernel's queues have it.
-pub(crate) const ANY_CPU: i32 = bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32;
-
-/// A queue of the module's.
-pub(crate) struct Queue(AtomicPtr<bindings::workqueue_struct>);
-
-impl Queue {
-    const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
-    }
-
-    pub(crate) fn get(&self) -> *mut bindings::workqueue_struct {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Completions that sleep, of all devices.
-static FINISH: Queue = Queue::new();
 /// Leases of all devices.
-pub(crate) static POLICY: Queue = Queue::new();
+static POLICY: AtomicPtr<bindings::workqueue_struct> = AtomicPtr::new(ptr::null_mut());
 
-/// The queues that all devices share; dropping it ends them.
-pub(crate) struct Queues;
+/// The queue that all devices share; dropping it ends it, when there are no devices any more.
+pub(crate) struct Policy(
+    #[expect(dead_code, reason = "it is owned here, and used as `POLICY`")] Queue,
+);
 
-impl Queues {
+impl Policy {
     pub(crate) fn new() -> Result<Self> {
-        let queues = Self;
-        FINISH
-            .0
-            .store(new_queue(c"rloop_finish", 0)?, Ordering::Relaxed);
-        POLICY
-            .0
-            .store(new_queue(c"rloop_policy", 0)?, Ordering::Relaxed);
-        Ok(queues)
+        let queue = Queue::new(c"rloop_policy", 0)?;
+        POLICY.store(queue.as_ptr(), Ordering::Relaxed);
+        Ok(Self(queue))
     }
-}
 
-impl Drop for Queues {
-    fn drop(&mut self) {
-        for queue in [&FINISH, &POLICY] {
-            let queue = queue.0.swap(ptr::null_mut(), Ordering::Relaxed);
-            if !queue.is_null() {
-                // SAFETY: There are no devices any more, so nothing is queued.
-                unsafe { bindings::destroy_workqueue(queue) };
-            }
-        }
+    /// The kernel's queue, which is there as long as there are devices.
+    pub(crate) fn queue() -> *mut bindings::workqueue_struct {
+        POLICY.load(Ordering::Relaxed)
     }
-}
-
-fn new_queue(name: &CStr, index: u32) -> Result<*mut bindings::workqueue_struct> {
-    let flags = bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_MEM_RECLAIM;
-    // SAFETY: The name is a format of at most one number.
-    let queue = unsafe { bindings::alloc_workqueue_noprof(name.as_char_ptr(), flags, 0, index) };
-    if queue.is_null() {
-        return Err(ENOMEM);
-    }
-    Ok(queue)
 }
 
 /// Runs a worker as what memory reclaim may wait for.

@@ -30,12 +30,16 @@ pub(crate) enum Bench {
 /// How to measure the fast path.
 #[derive(Args)]
 pub(crate) struct FastPath {
-    /// How often each load is run on each target; the median is printed.
+    /// How often each load is run on each target by time; the median is printed. With 0, only instructions are
+    /// counted.
     #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    pub(crate) rounds: usize,
     /// Length of a run.
     #[arg(long, default_value_t = 2)]
-    seconds: u32,
+    pub(crate) seconds: u32,
+    /// Only loads with this in their name.
+    #[arg(long, default_value = "")]
+    pub(crate) only: String,
 }
 
 /// How to measure.
@@ -59,7 +63,7 @@ pub(crate) struct Probe {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Probe(options) => probe(options),
-        Bench::Fastpath(options) => lab::bench_fast_path(options.rounds, options.seconds),
+        Bench::Fastpath(options) => lab::bench_fast_path(options),
     }
 }
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
+use crate::bench::FastPath;
 pub(crate) use folder::Folder;
 use guest::Clock;
 pub(crate) use guest_tests::{Form, run as run_tests};
@@ -168,18 +169,22 @@ fn run(choice: Choice, words: &[String], limit: Duration) -> Result<ExitCode> {
 }
 
 /// Measures the fast path in the guest: by time, then by instructions.
-pub(crate) fn bench_fast_path(rounds: usize, seconds: u32) -> Result<()> {
+pub(crate) fn bench_fast_path(options: &FastPath) -> Result<()> {
     const LIMIT: Duration = Duration::from_secs(3600);
+    let FastPath {
+        rounds,
+        seconds,
+        only,
+    } = options;
     let folder = Folder::ready()?;
     let products = Products::build(&folder)?;
-    for (clock, options) in [
-        (
-            Clock::Time,
-            format!("--rounds {rounds} --seconds {seconds}"),
-        ),
-        (Clock::Instructions, "--rounds 1 --instructions".into()),
-    ] {
-        let command = Command::Line(format!("rloop-lab bench {options}"));
+    let by_time = format!("--rounds {rounds} --seconds {seconds}");
+    let mut ways = vec![(Clock::Instructions, "--rounds 1 --instructions")];
+    if *rounds > 0 {
+        ways.insert(0, (Clock::Time, &by_time));
+    }
+    for (clock, options) in ways {
+        let command = Command::Line(format!("rloop-lab bench {options} --only '{only}'"));
         let project = Project::stage(&folder, &products, &command)?;
         let status = guest::batch(clock, &folder, &project, LIMIT)?;
         if status != 0 {

@@ -50,8 +50,8 @@ const LOADS: [(&str, &str, u32, u32, u32, bool); 9] = [
     ("128k into holes, depth 8", "write", 128 << 10, 8, 1, true),
 ];
 
-/// How much is written into holes: each block once.
-const FILL_BYTES: u64 = 16 << 20;
+/// How many I/Os write into holes: each block once, and no more than the file has room for.
+const FILLS: u64 = 4096;
 /// How many I/Os are enough where each takes the same number of instructions.
 const COUNTED: u64 = 10_000;
 
@@ -104,7 +104,8 @@ impl Load {
         let jobs = if options.instructions { 1 } else { self.jobs };
         fio.arg(format!("--numjobs={jobs}"));
         if self.sparse {
-            fio.arg(format!("--io_size={FILL_BYTES}"));
+            let bytes = (FILLS * u64::from(self.block_bytes)).min(IMAGE_BYTES);
+            fio.arg(format!("--io_size={bytes}"));
         } else if options.instructions {
             fio.arg(format!(
                 "--io_size={}",
