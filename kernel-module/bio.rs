@@ -14,6 +14,8 @@ use crate::{geometry::SECTOR_SHIFT, shim};
 pub(crate) enum Op {
     Read = bindings::req_op_REQ_OP_READ,
     Write = bindings::req_op_REQ_OP_WRITE,
+    /// As tracepoints call a write without data. No bio has it.
+    Flush = bindings::req_op_REQ_OP_FLUSH,
     Discard = bindings::req_op_REQ_OP_DISCARD,
     WriteZeroes = bindings::req_op_REQ_OP_WRITE_ZEROES,
     Other = bindings::req_op_REQ_OP_LAST,
@@ -119,13 +121,16 @@ impl Bio {
     /// Sends what lies behind the first `sectors` through the block layer again, and gives those back.
     /// `None` if that failed; the bio was then ended.
     pub(crate) fn split(self, sectors: u32) -> Option<Self> {
+        let came_ns = self.came_ns();
         // SAFETY: By the invariant; the disk's own bioset is for this.
         let first = unsafe {
             let bioset = &raw mut (*self.disk()).bio_split;
             bindings::bio_submit_split_bioset(self.0, sectors, bioset)
         };
         // INVARIANT: It is a bio of the same device, and ours.
-        (!first.is_null()).then_some(Self(first))
+        let mut first = (!first.is_null()).then_some(Self(first))?;
+        first.set_came(came_ns);
+        Some(first)
     }
 
     /// The part of its data that is still to come, for an iterator: segments, how many, and the offset in
@@ -144,6 +149,26 @@ impl Bio {
             count += 1;
         }
         (first, count, offset as usize)
+    }
+
+    /// When the driver gave it to a worker; by the clock of `trace`, and 0 if nobody listened.
+    pub(crate) fn came_ns(&self) -> u64 {
+        #[cfg(CONFIG_BLK_CGROUP)]
+        let ns = self.get().issue_time_ns;
+        #[cfg(not(CONFIG_BLK_CGROUP))]
+        let ns = 0;
+        ns
+    }
+
+    /// Notes that. The field is for just this; the block layer itself only uses it on disks with request queues.
+    pub(crate) fn set_came(&mut self, ns: u64) {
+        #[cfg(CONFIG_BLK_CGROUP)]
+        // SAFETY: By the invariant.
+        unsafe {
+            (*self.0).issue_time_ns = ns;
+        }
+        #[cfg(not(CONFIG_BLK_CGROUP))]
+        let _ = ns;
     }
 
     /// Moves on within its data.

@@ -23,7 +23,13 @@ use kernel::{
     ffi::c_int,
 };
 
-use crate::{bio::Bio, device::Device, fast::errno, stats::Counter, trace};
+use crate::{
+    bio::Bio,
+    device::Device,
+    fast::errno,
+    stats::Counter,
+    trace::{self, Vfs},
+};
 
 /// What a device knows of its durability.
 pub(crate) struct Durability {
@@ -101,26 +107,25 @@ impl Device {
 
     /// Makes what the filesystem knows durable.
     pub(crate) fn sync(&self) -> Result {
-        let durability = &self.durability;
-        let clean = durability.clean.load(Ordering::SeqCst);
-        let waiting = durability
-            .dirty
-            .load(Ordering::SeqCst)
-            .saturating_sub(clean);
+        let fills = self.fills.written.take();
         let started = trace::now();
-        trace::commit_begin(self, waiting);
+        trace::commit_begin(self, fills);
         let synced = self.workers.may_block(|| self.backing.sync());
-        trace::commit_end(self, waiting, trace::now() - started, errno(synced));
+        trace::commit_end(self, fills, trace::now() - started, errno(synced));
         self.stats.add(Counter::Commits, 1);
         if let Err(error) = synced {
-            durability.fail(error);
+            self.fills.written.add(fills);
+            self.durability.fail(error);
         }
         synced
     }
 
     /// Ends a flush that carries no data, once it is done.
     pub(crate) fn end_flush(&self, bio: Bio) {
-        bio.end_with(errno(self.flush()));
+        let traced = Vfs::submit(self, &bio);
+        let error = errno(self.flush());
+        traced.done(self, error, false);
+        bio.end_with(error);
     }
 
     /// Lets the filesystem note when its file was last written.

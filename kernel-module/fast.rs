@@ -33,7 +33,7 @@ use crate::{
     shim,
     stats::Counter,
     sync::MapUse,
-    trace::{self, Fallback, Part, Target},
+    trace::{self, Begun, Fallback, Part, Target},
 };
 
 /// Who brings a bio.
@@ -82,7 +82,10 @@ impl Device {
         Part {
             offset: self.geometry.offset(bio.sector()),
             bytes: bio.bytes(),
-            op: bio.op(),
+            op: match bio.op() {
+                Op::Write if bio.bytes() == 0 => Op::Flush,
+                op => op,
+            },
         }
     }
 
@@ -90,7 +93,7 @@ impl Device {
     pub(crate) fn route(&self, bio: Bio, from: From) -> Routed {
         match bio.op() {
             Op::Read => self.transfer(bio, from),
-            Op::Other => {
+            Op::Other | Op::Flush => {
                 bio.end(shim::sts_notsupp());
                 Routed::Gone
             }
@@ -205,7 +208,7 @@ impl Device {
                 return Routed::Missed(bio, Fallback::NoData, Some(extent.state));
             }
             trace::map_hit(self, self.geometry.offset(bio.sector()), extent);
-            self.read_zeros(bio, extent.state);
+            self.read_zeros(bio, extent.state, from);
             self.put_extent_map(map_use);
             return Routed::Gone;
         }
@@ -241,7 +244,8 @@ impl Device {
             (Counter::FastReads, Counter::FastReadBytes)
         };
         self.count(requests, bytes, bio.bytes());
-        self.send(bio, extent, clone, Held::by_transfer(map_use, guarded));
+        let held = Held::by_transfer(map_use, guarded);
+        self.send(bio, extent, clone, held, from);
         Routed::Sent
     }
 
@@ -298,11 +302,12 @@ impl Device {
         }
     }
 
-    fn read_zeros(&self, mut bio: Bio, state: State) {
+    fn read_zeros(&self, mut bio: Bio, state: State, from: From) {
         let start = Account::start(&bio);
+        let (part, begun) = (self.part(&bio), Begun::now(&bio, from));
         self.count(Counter::ZeroReads, Counter::ZeroReadBytes, bio.bytes());
-        trace::zero_read(self, self.part(&bio), state);
         bio.zero();
+        trace::zero_read(self, part, state, begun);
         start.end();
         bio.end(bindings::BLK_STS_OK);
     }
@@ -317,18 +322,25 @@ impl Device {
         spare: Spare<Kernel>,
     ) {
         self.durability.note_write();
-        self.send(bio, extent, clone, Held::by_fill(map_use, spare));
+        self.send(
+            bio,
+            extent,
+            clone,
+            Held::by_fill(map_use, spare),
+            From::Worker,
+        );
     }
 
     /// Sends a clone of the bio to the disk.
-    fn send(&self, bio: Bio, extent: &Extent, clone: Clone, held: Held) {
+    fn send(&self, bio: Bio, extent: &Extent, clone: Clone, held: Held, from: From) {
         let clone = clone.into_raw();
         let to = Target {
             part: self.part(&bio),
             extent: self.geometry.bytes(extent.start),
             sector: self.geometry.remap(bio.sector(), extent.start, extent.disk),
         };
-        trace::io_submit(self, &to);
+        let begun = Begun::now(&bio, from);
+        trace::io_submit(self, &to, begun.wait_ns);
         // SAFETY: The clone is new and ours, with room for a `Fast` before it; the original stays until
         // the clone has ended.
         unsafe {
@@ -340,7 +352,7 @@ impl Device {
                 account: Account::start(&bio),
                 original: bio,
                 held,
-                started_ns: trace::clock(),
+                came_ns: begun.came_ns,
                 to,
             });
             bindings::submit_bio_noacct(clone);
@@ -372,11 +384,26 @@ impl Device {
             return self.end_without_clone(bio, From::Submitter);
         };
         let clone = clone.into_raw();
-        // SAFETY: The clone is new and ours; the original stays until the clone has ended.
+        trace::io_submit(self, &self.flush_target(&bio), 0);
+        // SAFETY: The clone is new and ours, with room for more than a time before it; the original stays until
+        // the clone has ended.
         unsafe {
             (*clone).bi_end_io = Some(flushed);
             (*clone).bi_private = bio.as_raw().cast();
+            Fast::of(clone).cast::<u64>().write(trace::clock());
             bindings::submit_bio_noacct(clone);
+        }
+    }
+
+    /// A flush of the disk, as it is traced.
+    fn flush_target(&self, bio: &Bio) -> Target {
+        Target {
+            part: Part {
+                offset: 0,
+                ..self.part(bio)
+            },
+            extent: 0,
+            sector: 0,
         }
     }
 
@@ -442,8 +469,8 @@ pub(crate) struct Fast {
     account: Account,
     original: Bio,
     held: Held,
-    /// 0 if nobody listened then.
-    started_ns: u64,
+    /// When the driver got it; 0 if nobody listened then.
+    came_ns: u64,
     to: Target,
 }
 
@@ -456,15 +483,7 @@ impl Fast {
     }
 
     fn trace(&self, status: u32) {
-        let now = trace::clock();
-        if now == 0 {
-            return;
-        }
-        let ns = if self.started_ns == 0 {
-            0
-        } else {
-            now.saturating_sub(self.started_ns)
-        };
+        let ns = trace::since(self.came_ns);
         // SAFETY: The device lives until its last bio has ended, and this one has not.
         trace::io_done(unsafe { &*self.device }, &self.to, ns, error_of(status));
     }
@@ -497,7 +516,7 @@ impl Fast {
         spare.take().unwrap_or(Spare::new())
     }
 
-    /// Its part of the file, the block layer's status, and when it began.
+    /// Its part of the file, the block layer's status, and when the driver got it.
     ///
     /// # Safety
     /// As for [`Fast::part_of`], and it has ended.
@@ -505,7 +524,7 @@ impl Fast {
         // SAFETY: As the caller says.
         unsafe {
             let fast = &*Self::of(clone);
-            (fast.to.part, (*clone).bi_status.into(), fast.started_ns)
+            (fast.to.part, (*clone).bi_status.into(), fast.came_ns)
         }
     }
 }
@@ -533,11 +552,16 @@ unsafe extern "C" fn done(clone: *mut bindings::bio) {
 /// A flush has ended. In any context.
 #[export_name = "rloop_flushed"]
 unsafe extern "C" fn flushed(clone: *mut bindings::bio) {
-    // SAFETY: The clone is ours, and carries its original.
+    // SAFETY: The clone is ours, and carries its original and its time; the device lives until its last bio has
+    // ended.
     unsafe {
         let original = Bio::from_raw((*clone).bi_private.cast());
+        let device = &*(*original.disk()).private_data.cast::<Device>();
         let status = u32::from((*clone).bi_status);
+        let ns = trace::since(Fast::of(clone).cast::<u64>().read());
         bindings::bio_put(clone);
+        let to = device.flush_target(&original);
+        trace::io_done(device, &to, ns, error_of(status));
         original.end(status);
     }
 }

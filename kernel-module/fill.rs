@@ -48,13 +48,37 @@ const COMMIT_AFTER_MS: u32 = 5000;
 pub(crate) struct Fills {
     /// How many are on their way to the disk.
     in_flight: AtomicU64,
+    /// Filled on the disk and not committed, for tracing.
+    filled: Uncommitted,
+    /// Filled by the filesystem and not synced, for tracing.
+    pub(crate) written: Uncommitted,
 }
 
 impl Fills {
     pub(crate) const fn new() -> Self {
         Self {
             in_flight: AtomicU64::new(0),
+            filled: Uncommitted::new(),
+            written: Uncommitted::new(),
         }
+    }
+}
+
+/// How many fills wait to be made durable.
+pub(crate) struct Uncommitted(AtomicU64);
+
+impl Uncommitted {
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub(crate) fn add(&self, fills: u64) {
+        self.0.fetch_add(fills, Ordering::Relaxed);
+    }
+
+    /// All of them, for who makes them durable; to be given back if that fails.
+    pub(crate) fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -250,12 +274,16 @@ impl Device {
     /// `clone` is a fill's that has ended, and nobody else has it.
     pub(crate) unsafe fn publish_fill(&self, clone: *mut bindings::bio) {
         // SAFETY: As the caller says.
-        let (part, status, started_ns) = unsafe { Fast::outcome_of(clone) };
+        let (part, status, came_ns) = unsafe { Fast::outcome_of(clone) };
         let first = self.geometry.block_of(part.offset);
         let blocks = Range::new(first, first + self.geometry.block_of(part.bytes.into()));
         // SAFETY: As the caller says.
         let spare = unsafe { Fast::take_spare(clone) };
         let failed = status != bindings::BLK_STS_OK;
+        if !failed {
+            // Before a commit can see it.
+            self.fills.filled.add(1);
+        }
         // Before and after: see `durability`.
         self.durability.soil();
         let state = if failed {
@@ -265,11 +293,7 @@ impl Device {
         };
         self.change_state(blocks, State::Filling, state, spare);
         self.durability.soil();
-        let ns = if started_ns == 0 {
-            0
-        } else {
-            trace::clock().saturating_sub(started_ns)
-        };
+        let ns = trace::since(came_ns);
         trace::fill_data(self, part, How::Layout, ns, error_of(status));
         // SAFETY: As the caller says.
         unsafe { self.leave_early(clone) };
@@ -399,15 +423,19 @@ impl Device {
             };
         }
         let count = batch.extents().len();
+        let fills = self.fills.filled.take();
         let started = trace::now();
-        trace::commit_begin(self, count as u64);
+        trace::commit_begin(self, fills);
         // SAFETY: The filesystem has layouts and we hold one; the ranges are whole blocks that this
         // device has written.
         let committed = to_result(unsafe {
             shim::rloop_commit_blocks(self.backing.inode(), written.as_ptr(), count as i32)
         });
-        trace::commit_end(self, count as u64, trace::now() - started, errno(committed));
+        trace::commit_end(self, fills, trace::now() - started, errno(committed));
         self.stats.add(Counter::Commits, 1);
+        if committed.is_err() {
+            self.fills.filled.add(fills);
+        }
         committed?;
         for extent in batch.extents() {
             // Who reads the file through a mapping may have fetched zeros just before the commit.

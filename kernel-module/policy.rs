@@ -255,6 +255,7 @@ impl Device {
         }
         locked.leases = Leases::Broken { by };
         locked.claims.void();
+        trace::lease_break(self, by);
         // Under the lock: whoever sees them broken can wait for the recall, and does before the device goes.
         // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
         unsafe { bindings::queue_work_on(ANY_CPU, Policy::queue(), self.workers.recall.get()) };

@@ -5,13 +5,13 @@
 use kernel::{bindings, prelude::*};
 
 use crate::{
-    bio::{flag, Bio, Op},
+    bio::{error_of, flag, status_of, Bio, Op},
     device::Device,
     extent::{map::Found, Range, State},
     fast::{errno, From, Routed},
     shim,
     stats::Counter,
-    trace::{self, Fallback},
+    trace::{self, Fallback, Vfs},
 };
 
 impl Device {
@@ -19,7 +19,10 @@ impl Device {
     pub(crate) fn process(&self, mut bio: Bio) {
         match bio.op() {
             Op::Discard | Op::WriteZeroes => {
-                return self.workers.may_block(|| self.punch(bio));
+                let traced = Vfs::submit(self, &bio);
+                let status = self.workers.may_block(|| self.punch(&bio));
+                traced.done(self, error_of(status), false);
+                return bio.end(status);
             }
             Op::Write if bio.bytes() == 0 => return self.end_flush(bio),
             Op::Write if bio.has(flag::PREFLUSH) => {
@@ -97,8 +100,8 @@ impl Device {
         matches!(found, Found::Extent(e) if e.state.reads_zeros() && e.end() >= blocks.end)
     }
 
-    /// Gives blocks back to the filesystem, or makes them zeros.
-    fn punch(&self, bio: Bio) {
+    /// Gives blocks back to the filesystem, or makes them zeros. The block layer's status.
+    fn punch(&self, bio: &Bio) -> u32 {
         let zeroes = bio.op() == Op::WriteZeroes;
         let (sector, sectors) = (bio.sector(), bio.sectors());
         let whole = self.geometry.whole_blocks(sector, sectors);
@@ -113,7 +116,7 @@ impl Device {
         let unmap = !zeroes || !bio.has(flag::NOUNMAP);
         self.count(Counter::Discards, Counter::DiscardBytes, bio.bytes());
         if bytes == 0 || (unmap && self.is_hole(blocks)) {
-            return bio.end(bindings::BLK_STS_OK);
+            return bindings::BLK_STS_OK;
         }
         let mode = if unmap { PUNCH_HOLE } else { ZERO_RANGE } | KEEP_SIZE;
         let done = self.change_blocks(blocks, || {
@@ -134,8 +137,8 @@ impl Device {
         });
         match done {
             // What it cannot do has no effect, and the block layer has another way.
-            Err(error) if error == EOPNOTSUPP => bio.end(shim::sts_notsupp()),
-            done => bio.end_with(errno(done)),
+            Err(error) if error == EOPNOTSUPP => shim::sts_notsupp(),
+            done => status_of(errno(done)),
         }
     }
 

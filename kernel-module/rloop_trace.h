@@ -4,11 +4,22 @@
  *
  * In all of them: dev is the device's number as in the kernel (major << 20 | minor), ino the backing
  * file's inode; offset and bytes are of the backing file; sector is of the disk below, in 512 bytes;
- * extent is where in the file the extent begins; op is 0 read, 1 write, 3 discard, 9 write-zeroes; state is
- * 0 hole, 1 unwritten, 2 filling, 3 filled, 4 written; error is 0 or a negative errno.
+ * extent is where in the file the extent begins; op is 0 read, 1 write, 2 flush, 3 discard, 9 write-zeroes;
+ * state is 0 hole, 1 unwritten, 2 filling, 3 filled, 4 written; error is 0 or a negative errno.
  *
- * RLOOP_TRACE_VERSION changes when a field does; the module says it in /sys/module/rloop/version.
+ * Whatever a device is asked for is split where extents end, and each part goes one way: to the disk
+ * (io_submit, io_done), to nowhere (zero_read), or through the filesystem (vfs_submit, vfs_done). So these
+ * count every request once; the other events tell more of some of them. Parts that are refused
+ * before they go anywhere are in none.
+ *
+ * ns, of what ends, is the time since the driver got it, and 0 if nobody listened then. wait_ns is how much of
+ * it passed until a worker took it, and 0 only if it was done in the context of who submitted it.
+ *
+ * RLOOP_TRACE_VERSION changes when a field does, or what an event means; the module says it in
+ * /sys/module/rloop/parameters/trace_version.
  */
+#define RLOOP_TRACE_VERSION 1
+
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM rloop
 
@@ -101,10 +112,10 @@ TRACE_EVENT(rloop_extent_drop,
 	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%llu",
 		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes));
 
-/* I/O goes straight to the disk. */
+/* I/O goes straight to the disk. A flush has neither offset, extent nor sector. */
 TRACE_EVENT(rloop_io_submit,
-	TP_PROTO(u32 dev, u64 ino, u64 offset, u64 extent, u64 sector, u32 bytes, u32 op),
-	TP_ARGS(dev, ino, offset, extent, sector, bytes, op),
+	TP_PROTO(u32 dev, u64 ino, u64 offset, u64 extent, u64 sector, u32 bytes, u32 op, u64 wait_ns),
+	TP_ARGS(dev, ino, offset, extent, sector, bytes, op, wait_ns),
 	TP_STRUCT__entry(
 		__field(u32, dev)
 		__field(u64, ino)
@@ -113,6 +124,7 @@ TRACE_EVENT(rloop_io_submit,
 		__field(u64, sector)
 		__field(u32, bytes)
 		__field(u32, op)
+		__field(u64, wait_ns)
 	),
 	TP_fast_assign(
 		__entry->dev = dev;
@@ -122,11 +134,12 @@ TRACE_EVENT(rloop_io_submit,
 		__entry->sector = sector;
 		__entry->bytes = bytes;
 		__entry->op = op;
+		__entry->wait_ns = wait_ns;
 	),
-	TP_printk("dev=%u:%u ino=%llu offset=%llu extent=%llu sector=%llu bytes=%u op=%u",
-		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->extent, __entry->sector, __entry->bytes, __entry->op));
+	TP_printk("dev=%u:%u ino=%llu offset=%llu extent=%llu sector=%llu bytes=%u op=%u wait_ns=%llu",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->extent, __entry->sector, __entry->bytes, __entry->op, __entry->wait_ns));
 
-/* I/O that went straight to the disk has ended; ns is 0 if it began before anybody listened. */
+/* I/O that went straight to the disk has ended. */
 TRACE_EVENT(rloop_io_done,
 	TP_PROTO(u32 dev, u64 ino, u64 offset, u64 extent, u64 sector, u32 bytes, u32 op, u64 ns, int error),
 	TP_ARGS(dev, ino, offset, extent, sector, bytes, op, ns, error),
@@ -157,14 +170,16 @@ TRACE_EVENT(rloop_io_done,
 
 /* A read was answered with zeros, without I/O. */
 TRACE_EVENT(rloop_zero_read,
-	TP_PROTO(u32 dev, u64 ino, u64 offset, u32 bytes, u32 state),
-	TP_ARGS(dev, ino, offset, bytes, state),
+	TP_PROTO(u32 dev, u64 ino, u64 offset, u32 bytes, u32 state, u64 wait_ns, u64 ns),
+	TP_ARGS(dev, ino, offset, bytes, state, wait_ns, ns),
 	TP_STRUCT__entry(
 		__field(u32, dev)
 		__field(u64, ino)
 		__field(u64, offset)
 		__field(u32, bytes)
 		__field(u32, state)
+		__field(u64, wait_ns)
+		__field(u64, ns)
 	),
 	TP_fast_assign(
 		__entry->dev = dev;
@@ -172,11 +187,73 @@ TRACE_EVENT(rloop_zero_read,
 		__entry->offset = offset;
 		__entry->bytes = bytes;
 		__entry->state = state;
+		__entry->wait_ns = wait_ns;
+		__entry->ns = ns;
 	),
-	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%u state=%u",
-		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes, __entry->state));
+	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%u state=%u wait_ns=%llu ns=%llu",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes, __entry->state, __entry->wait_ns, __entry->ns));
 
-/* A write into a range without data begins. */
+/*
+ * A worker asks the filesystem: to read, to write, to free or to zero blocks; or to make everything durable.
+ */
+TRACE_EVENT(rloop_vfs_submit,
+	TP_PROTO(u32 dev, u64 ino, u64 offset, u32 bytes, u32 op, u64 wait_ns),
+	TP_ARGS(dev, ino, offset, bytes, op, wait_ns),
+	TP_STRUCT__entry(
+		__field(u32, dev)
+		__field(u64, ino)
+		__field(u64, offset)
+		__field(u32, bytes)
+		__field(u32, op)
+		__field(u64, wait_ns)
+	),
+	TP_fast_assign(
+		__entry->dev = dev;
+		__entry->ino = ino;
+		__entry->offset = offset;
+		__entry->bytes = bytes;
+		__entry->op = op;
+		__entry->wait_ns = wait_ns;
+	),
+	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%u op=%u wait_ns=%llu",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes, __entry->op, __entry->wait_ns));
+
+/*
+ * The filesystem has done it; direct is 1 if it was asked to do it past the page cache, and did not refuse
+ * that.
+ */
+TRACE_EVENT(rloop_vfs_done,
+	TP_PROTO(u32 dev, u64 ino, u64 offset, u32 bytes, u32 op, u64 wait_ns, u64 ns, int error, u32 direct),
+	TP_ARGS(dev, ino, offset, bytes, op, wait_ns, ns, error, direct),
+	TP_STRUCT__entry(
+		__field(u32, dev)
+		__field(u64, ino)
+		__field(u64, offset)
+		__field(u32, bytes)
+		__field(u32, op)
+		__field(u64, wait_ns)
+		__field(u64, ns)
+		__field(int, error)
+		__field(u32, direct)
+	),
+	TP_fast_assign(
+		__entry->dev = dev;
+		__entry->ino = ino;
+		__entry->offset = offset;
+		__entry->bytes = bytes;
+		__entry->op = op;
+		__entry->wait_ns = wait_ns;
+		__entry->ns = ns;
+		__entry->error = error;
+		__entry->direct = direct;
+	),
+	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%u op=%u wait_ns=%llu ns=%llu error=%d direct=%u",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes, __entry->op, __entry->wait_ns, __entry->ns, __entry->error, __entry->direct));
+
+/*
+ * A write into a range without data begins, on a device that is mapped. how is 0 through the filesystem, to be
+ * made durable later; 1 on the disk, to be committed later; 2 through the filesystem and durable at once.
+ */
 TRACE_EVENT(rloop_fill_begin,
 	TP_PROTO(u32 dev, u64 ino, u64 offset, u64 bytes, u32 how),
 	TP_ARGS(dev, ino, offset, bytes, how),
@@ -222,7 +299,10 @@ TRACE_EVENT(rloop_fill_data,
 	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%llu how=%u ns=%llu error=%d",
 		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes, __entry->how, __entry->ns, __entry->error));
 
-/* Fills are being made durable. */
+/*
+ * Fills are being made durable: fills of them, those whose data was written since. On a device that fills on disk,
+ * those and the ones through the filesystem are made durable one after the other.
+ */
 TRACE_EVENT(rloop_commit_begin,
 	TP_PROTO(u32 dev, u64 ino, u64 fills),
 	TP_ARGS(dev, ino, fills),
@@ -260,7 +340,10 @@ TRACE_EVENT(rloop_commit_end,
 	TP_printk("dev=%u:%u ino=%llu fills=%llu ns=%llu error=%d",
 		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->fills, __entry->ns, __entry->error));
 
-/* I/O goes through the filesystem. */
+/*
+ * A worker has to look at it, and it goes its way from there. reason is why: 0 nothing is known of the range, 1 it
+ * has no data, 2 the filesystem is frozen, 3 something has to be made durable first, 4 it changes blocks.
+ */
 TRACE_EVENT(rloop_fallback,
 	TP_PROTO(u32 dev, u64 ino, u64 offset, u64 bytes, u32 op, u32 reason),
 	TP_ARGS(dev, ino, offset, bytes, op, reason),
@@ -302,7 +385,27 @@ TRACE_EVENT(rloop_invalidate,
 	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%llu",
 		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes));
 
-/* Somebody wants the mapping back; pid is who. */
+/*
+ * Who wants the mapping back, in its own context, once for each recall; pid is 0 if the device gives it up by
+ * itself.
+ */
+TRACE_EVENT(rloop_lease_break,
+	TP_PROTO(u32 dev, u64 ino, int pid),
+	TP_ARGS(dev, ino, pid),
+	TP_STRUCT__entry(
+		__field(u32, dev)
+		__field(u64, ino)
+		__field(int, pid)
+	),
+	TP_fast_assign(
+		__entry->dev = dev;
+		__entry->ino = ino;
+		__entry->pid = pid;
+	),
+	TP_printk("dev=%u:%u ino=%llu pid=%d",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->pid));
+
+/* A worker begins to give it back; pid is who wants it. */
 TRACE_EVENT(rloop_recall_begin,
 	TP_PROTO(u32 dev, u64 ino, int pid),
 	TP_ARGS(dev, ino, pid),
@@ -336,7 +439,7 @@ TRACE_EVENT(rloop_recall_drained,
 	TP_printk("dev=%u:%u ino=%llu ns=%llu",
 		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->ns));
 
-/* The leases are given back. */
+/* The leases are given back; reason is why nothing is mapped now, a number of REASONS in abi.rs. */
 TRACE_EVENT(rloop_recall_end,
 	TP_PROTO(u32 dev, u64 ino, u64 ns, u32 reason),
 	TP_ARGS(dev, ino, ns, reason),

@@ -23,7 +23,7 @@ use crate::{
     policy::Provider,
     shim,
     stats::Counter,
-    trace::{self, How, Part},
+    trace::{How, Part, Vfs},
 };
 
 /// A read or write that is with the filesystem.
@@ -32,7 +32,11 @@ pub(crate) struct Request {
     iocb: bindings::kiocb,
     device: NonNull<Device>,
     bio: Option<Bio>,
+    /// What is left of it.
     part: Part,
+    /// It fills blocks of a file that is mapped.
+    fills: bool,
+    traced: Vfs,
     account: Account,
     /// Of a write, until its effects are there.
     claim: Option<Claim>,
@@ -40,7 +44,6 @@ pub(crate) struct Request {
     holders: AtomicU32,
     /// What the filesystem said: bytes, or a negative errno.
     result: c_long,
-    started_ns: u64,
     /// The next one in a list.
     next: *mut Request,
 }
@@ -62,9 +65,13 @@ impl Device {
             self.check_plain();
         }
         let part = self.part(&bio);
+        let traced = Vfs::submit(self, &bio);
+        let fills = write && self.provider().0 != Provider::Vfs as u32;
+        if fills {
+            traced.fill_begin(self, How::by_vfs(self.is_durable(&bio)));
+        }
         if write {
             self.count(Counter::VfsWrites, Counter::VfsWriteBytes, bio.bytes());
-            trace::fill_begin(self, part, How::Vfs);
         } else {
             self.count(Counter::VfsReads, Counter::VfsReadBytes, bio.bytes());
         }
@@ -77,15 +84,21 @@ impl Device {
                 account: Account::start(&bio),
                 bio: Some(bio),
                 part,
+                fills,
+                traced,
                 claim,
                 holders: AtomicU32::new(0),
                 result: 0,
-                started_ns: trace::clock(),
                 next: core::ptr::null_mut(),
             });
             Request::begin(request, self.is_aligned(&part));
         }
         None
+    }
+
+    /// Whether the filesystem makes a write durable at once.
+    fn is_durable(&self, bio: &Bio) -> bool {
+        bio.has(flag::FUA) || self.options.commit_each
     }
 
     /// Whether a part can be read and written without the page cache.
@@ -108,7 +121,7 @@ impl Request {
             let Some(bio) = &this.bio else { return };
             let file = device.backing.file();
             let write = this.part.op == Op::Write;
-            let durable = write && (bio.has(flag::FUA) || device.options.commit_each);
+            let durable = write && device.is_durable(bio);
             this.iocb = bindings::kiocb {
                 ki_filp: file,
                 ki_pos: this.part.offset as i64,
@@ -245,23 +258,23 @@ impl Request {
             if status != bindings::BLK_STS_OK {
                 device.stats.add(Counter::Errors, 1);
             }
+            let direct = this.was_direct();
             if let Some(claim) = this.claim {
                 let durable = this.iocb.ki_flags as u32 & shim::iocb_dsync() != 0;
                 if !durable || status != bindings::BLK_STS_OK {
                     device.durability.soil();
                 }
                 device.locked.lock().claims.release(claim);
-                if device.provider().0 != Provider::Vfs as u32 {
+                if this.fills {
                     device.count(Counter::Fills, Counter::FillBytes, this.account.bytes());
+                    let how = How::by_vfs(durable);
+                    this.traced.fill_data(device, how, error_of(status));
+                    if !durable && status == bindings::BLK_STS_OK {
+                        device.fills.written.add(1);
+                    }
                 }
-                let now = trace::clock();
-                let ns = if this.started_ns == 0 {
-                    0
-                } else {
-                    now.saturating_sub(this.started_ns)
-                };
-                trace::fill_data(device, this.part, How::Vfs, ns, error_of(status));
             }
+            this.traced.done(device, error_of(status), direct);
             this.account.end();
             // The device may be gone as soon as its last bio has ended.
             if let Some(bio) = this.bio {

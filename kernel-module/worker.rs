@@ -254,6 +254,7 @@ impl Device {
     /// only bring it back by way of another thread of the submitter's. From here on it may wait.
     pub(crate) fn punt(&self, mut bio: Bio, reason: Fallback) {
         bio.clear(flag::NOWAIT);
+        bio.set_came(trace::clock());
         trace::fallback(self, self.part(&bio), reason);
         let mut waiting = self.workers.waiting.lock();
         waiting.bios.push(bio.as_raw());
