@@ -50,7 +50,7 @@ const LOADS: [(&str, &str, u32, u32, u32, bool); 9] = [
     ("128k into holes, depth 8", "write", 128 << 10, 8, 1, true),
 ];
 
-/// How many I/Os write into holes: each block once, and no more than the file has room for.
+/// How many I/Os write into holes: each block once.
 const FILLS: u64 = 4096;
 /// How many I/Os are enough where each takes the same number of instructions.
 const COUNTED: u64 = 10_000;
@@ -104,13 +104,9 @@ impl Load {
         let jobs = if options.instructions { 1 } else { self.jobs };
         fio.arg(format!("--numjobs={jobs}"));
         if self.sparse {
-            let bytes = (FILLS * u64::from(self.block_bytes)).min(IMAGE_BYTES);
-            fio.arg(format!("--io_size={bytes}"));
+            fio.arg(self.io_size(FILLS));
         } else if options.instructions {
-            fio.arg(format!(
-                "--io_size={}",
-                COUNTED * u64::from(self.block_bytes)
-            ));
+            fio.arg(self.io_size(COUNTED));
         } else {
             fio.args(["--time_based", "--norandommap"])
                 .arg(format!("--runtime={}", options.seconds));
@@ -120,6 +116,12 @@ impl Load {
         let busy = busy_ns()? - before;
         self.read(&text, busy)
             .with_context(|| format!("fio says: {text}"))
+    }
+
+    /// So many I/Os, but no more than the file has room for.
+    fn io_size(&self, count: u64) -> String {
+        let bytes = (count * u64::from(self.block_bytes)).min(IMAGE_BYTES);
+        format!("--io_size={bytes}")
     }
 
     fn read(&self, text: &str, busy_ns: f64) -> Result<Measured> {

@@ -29,6 +29,7 @@ const ON: &[&str] = &[
     "FAULT_INJECTION_DEBUG_FS",
     "KASAN",
     "KASAN_GENERIC",
+    "KERNEL_GZIP",
     "PROVE_LOCKING",
     "VIRTIO_BLK",
 ];
@@ -59,6 +60,7 @@ const OFF: &[&str] = &[
     "INTEGRITY",
     "IOMMU_SUPPORT",
     "IPV6",
+    "KERNEL_ZSTD",
     "KEXEC",
     "KEXEC_FILE",
     "KEXEC_SIG",
