@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 pub(crate) struct Guest {
     seed: u64,
     is_long: bool,
+    has_debug_kernel: bool,
     scratch: Vec<PathBuf>,
     allowed: Vec<String>,
 }
@@ -18,12 +19,24 @@ impl Guest {
     pub(crate) fn new(seed: u64, is_long: bool) -> Result<Self> {
         let scratch = scratch_disks().context("could not look for the scratch disks")?;
         let allowed = Vec::new();
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
         Ok(Self {
             seed,
             is_long,
+            has_debug_kernel: release.trim_end().ends_with("-debug"),
             scratch,
             allowed,
         })
+    }
+
+    /// How many times as long as on the stock kernel things may take.
+    pub(crate) fn slowness(&self) -> u32 {
+        const OF_DEBUG_KERNEL: u32 = 8;
+        if self.has_debug_kernel {
+            OF_DEBUG_KERNEL
+        } else {
+            1
+        }
     }
 
     /// What random choices start from.

@@ -35,6 +35,7 @@ const COMPLAINTS: &[&str] = &[
     "refcount_t: ",
     "self-detected stall",
     "soft lockup",
+    "suspected memory leaks",
     "suspicious RCU usage",
     "unreferenced object",
 ];
@@ -51,12 +52,18 @@ pub(crate) struct KernelLog {
 impl KernelLog {
     /// Begins at the end of what is there.
     pub(crate) fn from_now_on() -> Result<Self> {
+        let mut log = Self::since_boot()?;
+        log.file.seek(SeekFrom::End(0))?;
+        Ok(log)
+    }
+
+    /// Begins with the oldest line that is there.
+    pub(crate) fn since_boot() -> Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(libc::O_NONBLOCK);
-        let mut file = options
+        let file = options
             .open("/dev/kmsg")
             .context("could not open the kernel's log")?;
-        file.seek(SeekFrom::End(0))?;
         let read = Vec::new();
         Ok(Self { file, read })
     }

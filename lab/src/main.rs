@@ -34,6 +34,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use guest::Guest;
+use kernel_log::KernelLog;
 use test::Test;
 
 /// Runs tests in the lab's guest.
@@ -42,9 +43,12 @@ use test::Test;
 struct Arguments {
     #[command(subcommand)]
     task: Option<Task>,
-    /// Print the names of all tests, and run none.
+    /// Print the names of the tests, and run none.
     #[arg(long)]
     list: bool,
+    /// With `--list`: also those that take too long to be among the short ones.
+    #[arg(long)]
+    all: bool,
     /// Instead of the tests, those that have to fail.
     #[arg(long)]
     provoked: bool,
@@ -84,7 +88,7 @@ fn main() -> ExitCode {
     if arguments.list {
         let chosen = tests
             .iter()
-            .filter(|test| arguments.long || !test.is_only_long());
+            .filter(|test| arguments.long || arguments.all || !test.is_on_request());
         chosen.for_each(|test| println!("{}", test.name()));
         return ExitCode::SUCCESS;
     }
@@ -100,6 +104,11 @@ fn main() -> ExitCode {
 
 /// Runs the tests until one fails: what it left in the kernel would spoil the others.
 fn run(arguments: &Arguments, tests: &[Test]) -> Result<bool> {
+    let mut boot = KernelLog::since_boot()?;
+    if let Err(error) = boot.check(&[]) {
+        println!("{}", boot.text()?);
+        return Err(error.context("before any test"));
+    }
     let mut guest = Guest::new(arguments.seed, arguments.long)?;
     for name in &arguments.names {
         let test = tests.iter().find(|test| test.name() == name);

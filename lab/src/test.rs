@@ -23,7 +23,7 @@ pub(crate) struct Test {
     name: String,
     body: Body,
     limit: Duration,
-    only_long: bool,
+    on_request: bool,
 }
 
 impl Test {
@@ -38,21 +38,21 @@ impl Test {
             name,
             body,
             limit: LIMIT,
-            only_long: false,
+            on_request: false,
         }
     }
 
-    /// It has no short form.
-    pub(crate) fn only_long(self) -> Self {
+    /// It takes too long to be among the short ones, unless somebody asks for it.
+    pub(crate) fn on_request(self) -> Self {
         Self {
-            only_long: true,
+            on_request: true,
             ..self
         }
     }
 
-    /// Whether it has a long form only.
-    pub(crate) fn is_only_long(&self) -> bool {
-        self.only_long
+    /// Whether it is among the short ones only if somebody asks for it.
+    pub(crate) fn is_on_request(&self) -> bool {
+        self.on_request
     }
 
     /// Its short form may take longer than most.
@@ -72,7 +72,7 @@ impl Test {
         let limit = if guest.is_long() {
             LONG_LIMIT
         } else {
-            self.limit
+            self.limit * guest.slowness()
         };
         println!("running {name} {}", limit.as_secs());
         let begun = Instant::now();

@@ -82,9 +82,9 @@ fn of_module_on_each(
     kinds.iter().map(test).collect()
 }
 
-/// Tests that have no short form.
-fn only_long(tests: Vec<Test>) -> Vec<Test> {
-    tests.into_iter().map(Test::only_long).collect()
+/// Tests that take too long to be among the short ones.
+fn on_request(tests: Vec<Test>) -> Vec<Test> {
+    tests.into_iter().map(Test::on_request).collect()
 }
 
 fn with_module(body: impl FnOnce() -> Result<()>) -> Result<Outcome> {

@@ -48,17 +48,17 @@ pub(super) fn tests() -> Vec<Test> {
     [
         of("fill_layout_commit_flush", layout_flush, &[Kind::Xfs]),
         // Minutes each, so not all of them have a short form.
-        super::only_long(of(
+        super::on_request(of(
             "fill_vfs_commit_flush",
             vfs_flush,
             &[Kind::Xfs, Kind::Ext4],
         )),
-        super::only_long(of(
+        super::on_request(of(
             "fill_vfs_commit_each",
             vfs_each,
             &[Kind::Xfs, Kind::Ext4],
         )),
-        super::only_long(of("fill_layout_commit_each", layout_each, &[Kind::Xfs])),
+        super::on_request(of("fill_layout_commit_each", layout_each, &[Kind::Xfs])),
     ]
     .into_iter()
     .flatten()

@@ -27,7 +27,7 @@ const PAGE: usize = 4096;
 pub(super) fn tests() -> Vec<Test> {
     let of = |name: &str, kind, mode| {
         let body = move |guest: &mut Guest| super::with_module(|| power_cuts(guest, kind, mode));
-        Test::new(format!("durable_inner_{name}/{kind}"), body).only_long()
+        Test::new(format!("durable_inner_{name}/{kind}"), body).on_request()
     };
     let [vfs_flush, layout_flush, _, layout_each] = Mode::ALL;
     vec![

@@ -20,7 +20,7 @@ use crate::test::Test;
 pub(super) fn tests() -> Vec<Test> {
     let mut tests = super::of_module_on_each("out_of_space", &SHORT, out_of_space);
     let xfs = super::of_module_on_each("out_of_space", &[Kind::Xfs], out_of_space);
-    tests.extend(xfs.into_iter().map(Test::only_long));
+    tests.extend(xfs.into_iter().map(Test::on_request));
     tests.push(super::of_module("out_of_quota/xfs", out_of_quota));
     tests
 }
