@@ -215,7 +215,7 @@ impl Backing {
     /// Whether pages of it are in memory.
     #[inline]
     pub(crate) fn is_cached(&self) -> bool {
-        // SAFETY: By the invariant; a racy look is enough, see `fast::done`.
+        // SAFETY: By the invariant; a racy look is enough, see `in_flight::done`.
         unsafe { ptr::read_volatile(&raw const (*self.mapping).nrpages) != 0 }
     }
 

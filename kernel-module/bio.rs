@@ -276,3 +276,8 @@ impl BioList {
         any
     }
 }
+
+/// An errno as the completions have it.
+pub(crate) fn errno(result: kernel::error::Result) -> c_int {
+    result.map_or_else(|error| error.to_errno(), |()| 0)
+}

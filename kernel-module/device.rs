@@ -217,6 +217,11 @@ impl Device {
         drop(before);
     }
 
+    /// Whether it still takes I/O.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.dying.load(Ordering::Acquire)
+    }
+
     /// Who maps, and why nobody better.
     pub(crate) fn provider(&self) -> (u32, u32) {
         (

@@ -15,7 +15,7 @@ use kernel::{
 
 use crate::{
     device::{Device, Options},
-    fast::{is_alive, submit_bio},
+    fast::submit_bio,
     geometry::SECTOR_SHIFT,
     shim, sysfs,
 };
@@ -206,7 +206,7 @@ pub(crate) fn shrink(device: &Device) {
 unsafe extern "C" fn open(disk: *mut bindings::gendisk, _mode: bindings::blk_mode_t) -> c_int {
     // SAFETY: The disk's private data is its device.
     let device = unsafe { &*(*disk).private_data.cast::<Device>() };
-    if is_alive(device) {
+    if device.is_alive() {
         0
     } else {
         ENXIO.to_errno()

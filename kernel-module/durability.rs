@@ -24,9 +24,8 @@ use kernel::{
 };
 
 use crate::{
-    bio::Bio,
+    bio::{errno, Bio},
     device::Device,
-    fast::errno,
     stats::Counter,
     trace::{self, Vfs},
 };

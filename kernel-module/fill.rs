@@ -25,13 +25,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::{bindings, error::to_result, prelude::*};
 
 use crate::{
-    bio::{error_of, flag, status_of, Bio, BioList},
+    bio::{errno, error_of, flag, status_of, Bio, BioList},
     device::Device,
     extent::{
         map::{Found, Full, Spare},
         Extent, Range, State, MAX_BLOCK,
     },
-    fast::{errno, Fast, From},
+    fast::From,
+    in_flight::Fast,
     platform::Kernel,
     policy::{Leases, Provider},
     shim::{self, Written},

@@ -18,7 +18,6 @@ use crate::{
     device::Device,
     disk,
     extent::Range,
-    fast::is_alive,
     module_parameters,
     queue::ANY_CPU,
     shim,
@@ -315,7 +314,7 @@ impl Device {
 
     /// Tries to take the leases again after a pause.
     fn try_later(&self) {
-        if !is_alive(self) {
+        if !self.is_alive() {
             return;
         }
         let pauses = self.workers.pauses.fetch_add(1, Ordering::Relaxed).min(16);
@@ -397,7 +396,7 @@ pub(crate) unsafe extern "C" fn retry_work(work: *mut bindings::work_struct) {
     // SAFETY: As the caller says.
     let device = unsafe { device_of(work, offset) };
     in_reclaim(|| {
-        if is_alive(device) {
+        if device.is_alive() {
             device.take_leases();
         }
     });

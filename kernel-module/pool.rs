@@ -9,7 +9,7 @@ use core::{ffi::c_void, mem::size_of, ptr};
 
 use kernel::{bindings, error::to_result, ffi::c_int, prelude::*, types::Opaque};
 
-use crate::{bio::Bio, fast::FRONT_PAD, shim, vfs::Request};
+use crate::{bio::Bio, in_flight::FRONT_PAD, shim, vfs::Request};
 
 /// How many there are when there is no other memory.
 const RESERVED: c_int = 16;

@@ -5,10 +5,10 @@
 use kernel::{bindings, prelude::*};
 
 use crate::{
-    bio::{error_of, flag, status_of, Bio, Op},
+    bio::{errno, error_of, flag, status_of, Bio, Op},
     device::Device,
     extent::{map::Found, Range, State},
-    fast::{errno, From, Routed},
+    fast::{From, Routed},
     shim,
     stats::Counter,
     trace::{self, Fallback, Vfs},

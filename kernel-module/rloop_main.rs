@@ -9,7 +9,7 @@
 //! What it does not do: map files on filesystems other than XFS and ext4 (they work, through the
 //! filesystem), zoned disks, integrity data, polling.
 //!
-//! Where to begin: [`fast`] is the way of a bio that the map answers, [`process`] that of one it does not;
+//! Where to begin: [`fast`] is the way of a bio that the map answers, [`in_flight`] what it holds until it ends, [`process`] that of one it does not;
 //! [`extent`] is the map, [`provider`] fills it, [`policy`] has the leases, [`fill`] fills holes on disk,
 //! [`durability`] has what flushes mean. [`device`] has the locks and their order.
 
@@ -23,6 +23,7 @@ use kernel::{miscdevice::MiscDeviceRegistration, prelude::*};
     reason = "the same file is a public part of a program's library"
 )]
 mod abi;
+mod account;
 mod backing;
 mod bio;
 mod control;
@@ -33,6 +34,7 @@ mod extent;
 mod fast;
 mod fill;
 mod geometry;
+mod in_flight;
 mod platform;
 mod policy;
 mod pool;

@@ -16,10 +16,10 @@ use kernel::{
 };
 
 use crate::{
+    account::Account,
     bio::{error_of, flag, status_of, Bio, Op},
     device::Device,
     extent::{claims::Claim, State},
-    fast::Account,
     policy::Provider,
     shim,
     stats::Counter,

@@ -24,8 +24,8 @@ use kernel::{bindings, prelude::*, types::Opaque};
 use crate::{
     bio::{flag, Bio, BioList},
     device::Device,
-    fast::Fast,
     fill::Parked,
+    in_flight::Fast,
     queue::{Queue, ANY_CPU},
     shim,
     stats::Counter,
