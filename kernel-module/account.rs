@@ -20,10 +20,10 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn start(bio: &Bio) -> Self {
-        // SAFETY: The bio is ours and has a device.
-        let started = bio
-            .is_counted()
-            .then(|| unsafe { bindings::bio_start_io_acct(bio.as_raw()) });
+        let started = bio.is_counted().then(|| {
+            // SAFETY: The bio is ours and has a device.
+            unsafe { bindings::bio_start_io_acct(bio.as_raw()) }
+        });
         Self {
             bdev: bio.bdev(),
             op: bio.op(),

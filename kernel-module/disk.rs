@@ -203,6 +203,9 @@ pub(crate) fn shrink(device: &Device) {
 }
 
 /// Somebody opens the device. Under the disk's mutex.
+///
+/// # Safety
+/// `disk` is one of ours.
 unsafe extern "C" fn open(disk: *mut bindings::gendisk, _mode: bindings::blk_mode_t) -> c_int {
     // SAFETY: The disk's private data is its device.
     let device = unsafe { &*(*disk).private_data.cast::<Device>() };
@@ -214,6 +217,9 @@ unsafe extern "C" fn open(disk: *mut bindings::gendisk, _mode: bindings::blk_mod
 }
 
 /// The disk's last user is gone.
+///
+/// # Safety
+/// `disk` is one of ours.
 unsafe extern "C" fn free_disk(disk: *mut bindings::gendisk) {
     // SAFETY: `put` waits for this, and only then gives back the disk's reference to its device.
     let device = unsafe { &*(*disk).private_data.cast::<Device>() };

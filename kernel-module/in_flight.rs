@@ -238,6 +238,9 @@ impl Device {
 /// A write whose blocks are in the page cache has to drop those pages before it completes, and that may
 /// sleep. A reader whose page comes into the cache after this look reads it from the disk after the write
 /// has reached it, so the look need not be ordered with anything else.
+///
+/// # Safety
+/// `clone` is one that `send` has sent.
 #[export_name = "rloop_done"]
 unsafe extern "C" fn done(clone: *mut bindings::bio) {
     // SAFETY: The clone carries it, and the device lives until its last bio has ended.
@@ -254,6 +257,9 @@ unsafe extern "C" fn done(clone: *mut bindings::bio) {
 }
 
 /// A flush has ended. In any context.
+///
+/// # Safety
+/// `clone` is one that `forward_flush` has sent.
 #[export_name = "rloop_flushed"]
 unsafe extern "C" fn flushed(clone: *mut bindings::bio) {
     // SAFETY: The clone is ours, and carries its original and its time; the device lives until its last bio has

@@ -22,14 +22,19 @@ trait Show {
 /// Writes a line into a page.
 fn line(page: &mut [u8], what: kernel::fmt::Arguments<'_>) -> Result<usize> {
     let len = page.len();
-    let mut writer = NullTerminatedFormatter::new(page).ok_or(EINVAL)?;
-    core::fmt::Write::write_fmt(&mut writer, what).map_err(|_| E2BIG)?;
-    core::fmt::Write::write_char(&mut writer, '\n').map_err(|_| E2BIG)?;
-    drop(writer);
+    {
+        let mut writer = NullTerminatedFormatter::new(page).ok_or(EINVAL)?;
+        core::fmt::Write::write_fmt(&mut writer, what).map_err(|_| E2BIG)?;
+        core::fmt::Write::write_char(&mut writer, '\n').map_err(|_| E2BIG)?;
+    }
     let end = page.iter().position(|byte| *byte == 0).unwrap_or(len);
     Ok(end)
 }
 
+/// Says what a file says.
+///
+/// # Safety
+/// `device` is that of a disk of ours, and `page` a page.
 unsafe extern "C" fn show<T: Show>(
     device: *mut bindings::device,
     _: *mut bindings::device_attribute,
@@ -60,10 +65,11 @@ macro_rules! files {
             }
         )*
 
+        #[allow(clippy::needless_update, reason = "lock debugging gives an attribute more fields")]
         static FILES: Files<{ [$($name),*].len() }> = Files(UnsafeCell::new([
             $(bindings::device_attribute {
                 attr: bindings::attribute {
-                    name: $name.as_ptr().cast(),
+                    name: $name.to_bytes_with_nul().as_ptr().cast(),
                     mode: 0o444,
                     // SAFETY: What else there may be is for lock debugging, and zero to begin with.
                     ..unsafe { zeroed() }
@@ -148,7 +154,7 @@ files! {
 }
 
 static GROUP: Group = Group(UnsafeCell::new(bindings::attribute_group {
-    name: c"rloop".as_ptr().cast(),
+    name: c"rloop".to_bytes_with_nul().as_ptr().cast(),
     __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
         attrs: LIST.0.get().cast(),
     },

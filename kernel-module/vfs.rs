@@ -137,7 +137,7 @@ impl Request {
             let (segments, count, offset) = bio.segments();
             let direction = if write { ITER_SOURCE } else { ITER_DEST };
             let bytes = bio.bytes() as usize;
-            bindings::iov_iter_bvec(&mut iter, direction, segments, count as _, bytes);
+            bindings::iov_iter_bvec(&mut iter, direction, segments, count, bytes);
             iter.iov_offset = offset;
             if write && !shim::rloop_try_start_write(device.backing.sb()) {
                 // It is frozen: others go on while this waits.
@@ -285,6 +285,9 @@ impl Request {
 }
 
 /// The filesystem is done with a direct request. In any context.
+///
+/// # Safety
+/// `iocb` is that of a request that `begin` has given to the filesystem.
 #[export_name = "rloop_completed"]
 unsafe extern "C" fn completed(iocb: *mut bindings::kiocb, result: c_long) {
     // SAFETY: The iocb is the first field of its request, which has a holder more.

@@ -388,6 +388,10 @@ pub(crate) unsafe fn device_of<'a>(work: *mut bindings::work_struct, offset: usi
     }
 }
 
+/// Does what waits for a worker.
+///
+/// # Safety
+/// `work` is that of a device.
 #[export_name = "rloop_io_work"]
 unsafe extern "C" fn io_work(work: *mut bindings::work_struct) {
     // SAFETY: The work is in an `IoWork`, which knows its device since it was started.
@@ -399,6 +403,10 @@ unsafe extern "C" fn io_work(work: *mut bindings::work_struct) {
     in_reclaim(|| device.do_waiting(worker));
 }
 
+/// Commits fills.
+///
+/// # Safety
+/// `work` is that of a device.
 #[export_name = "rloop_commit_work"]
 unsafe extern "C" fn commit_work(work: *mut bindings::work_struct) {
     let offset = offset_of!(Workers, commit) + offset_of!(bindings::delayed_work, work);
@@ -407,6 +415,10 @@ unsafe extern "C" fn commit_work(work: *mut bindings::work_struct) {
     in_reclaim(|| device.do_commit());
 }
 
+/// Ends what has to sleep for that.
+///
+/// # Safety
+/// `work` is that of a device.
 #[export_name = "rloop_finish_work"]
 unsafe extern "C" fn finish_work(work: *mut bindings::work_struct) {
     // SAFETY: It is this work of a device's workers.
