@@ -9,6 +9,7 @@ mod map;
 mod schema;
 mod size;
 mod stat;
+mod subject;
 mod table;
 
 use std::process::ExitCode;

@@ -1,44 +1,33 @@
 //! Where `rloop map` has extents from: the module for its devices, FIEMAP for files and loop devices.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::fs::File;
 use std::path::Path;
 
 use super::{Extent, Map, Source};
+use crate::command::subject::{Subject, failed};
+use crate::device::LoopDevice;
 use crate::device::extents::{explain, map};
-use crate::device::list;
 use crate::device::mounts::Mounts;
-use crate::driver::{Control, abi, find, node};
+use crate::driver::{Control, RloopDevice, abi};
 use crate::program::Stop;
 use crate::sample::State;
 
 /// Reads the extents of what the user named.
 pub(super) fn read(of: &Path) -> Result<Map, Stop> {
-    let word = of.to_string_lossy();
-    // A file in this folder comes before a device's bare name: who means the device can say /dev/.
-    if !of.is_file() {
-        if let Some(number) = node::number(&word) {
-            return of_device(number);
-        }
-        if let Some(map) = of_loop(of)? {
-            return Ok(map);
-        }
+    match Subject::find(of)? {
+        Subject::Rloop(device) => of_device(device),
+        Subject::Loop(device) => of_loop(device),
+        Subject::File { path, file, len } => fiemap(&file, &path, (0, len)),
     }
-    of_file(of)
-}
-
-fn failed(what: impl std::fmt::Display, why: impl std::fmt::Display) -> Stop {
-    Stop::Failed(format!("{what}: {why}"))
 }
 
 /// What the module knows of a device's file.
-fn of_device(number: u32) -> Result<Map, Stop> {
+fn of_device(device: RloopDevice) -> Result<Map, Stop> {
     let control = Control::open()?;
-    let device = find(number)?;
     let mut extents = Vec::new();
     let mut from = Some(device.offset_bytes);
     while let Some(start_bytes) = from {
-        let known = control.map(number, start_bytes)?;
+        let known = control.map(device.number, start_bytes)?;
         extents.extend(known.extents);
         from = known.next_bytes;
     }
@@ -89,41 +78,13 @@ fn absent(from: u64, to: u64) -> Option<Extent> {
     })
 }
 
-/// What the filesystem says of the file behind a loop device; `None` if it is not one.
-fn of_loop(of: &Path) -> Result<Option<Map>, Stop> {
-    let path = Path::new("/dev").join(of);
-    let is_block = path
-        .metadata()
-        .is_ok_and(|stat| stat.file_type().is_block_device());
-    let name = path.strip_prefix("/dev").ok().and_then(Path::to_str);
-    let Some(name) = name.filter(|_| is_block) else {
-        return Ok(None);
-    };
-    let device = list::find(name).map_err(|error| failed(name, error))?;
-    let device =
-        device.ok_or_else(|| failed(path.display(), "no loop device with a file attached"))?;
+/// What the filesystem says of the file behind a loop device.
+fn of_loop(device: LoopDevice) -> Result<Map, Stop> {
     let mounts = Mounts::read().map_err(|error| failed("/proc/self/mountinfo", error))?;
     let open = device.open_backing(&mounts).map_err(Stop::Failed)?;
     let mut map = fiemap(&open.file, &device.path, device.window())?;
     map.device = Some(device.name);
-    Ok(Some(map))
-}
-
-/// What the filesystem says of a file.
-fn of_file(path: &Path) -> Result<Map, Stop> {
-    // Not to hang, should it be a pipe.
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NONBLOCK);
-    let shown = path.display();
-    let file = options.open(path).map_err(|error| failed(&shown, error))?;
-    let stat = file.metadata().map_err(|error| failed(&shown, error))?;
-    if !stat.is_file() {
-        return Err(failed(
-            &shown,
-            "neither a plain file nor an rloop or loop device",
-        ));
-    }
-    fiemap(&file, path, (0, stat.len()))
+    Ok(map)
 }
 
 fn fiemap(file: &File, path: &Path, (start_bytes, len_bytes): (u64, u64)) -> Result<Map, Stop> {
