@@ -4,9 +4,16 @@
 //! what the probes need is decoded: members of named structures, and enumerators.
 //! Format: the kernel's `Documentation/bpf/btf.rst`.
 
-use std::{collections::HashMap, fs, io, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    path::Path,
+};
 
-const BTF_FOLDER: &str = "/sys/kernel/btf";
+/// Where the kernel tells its types, a file for each module.
+pub(crate) const FOLDER: &str = "/sys/kernel/btf";
+/// What the kernel puts before a tracepoint's name for the type of its arguments.
+const TRACEPOINT: &str = "btf_trace_";
 const HEADER_BYTES: usize = 24;
 const MAGIC: u16 = 0xeb9f;
 
@@ -48,7 +55,7 @@ struct Part {
 impl Btf {
     /// Reads the kernel's BTF, and that of `modules` as far as they are loaded and have one.
     pub fn read(modules: &[&str]) -> io::Result<Self> {
-        let folder = Path::new(BTF_FOLDER);
+        let folder = Path::new(FOLDER);
         let kernel = Part::parse(fs::read(folder.join("vmlinux"))?, 1, 0)?;
         let first_type = kernel.first_type + kernel.records.len() as u32;
         let first_string = kernel.string_bytes;
@@ -91,6 +98,20 @@ impl Btf {
                     .map(|entry| part.word(entry + 4))
             })
         })
+    }
+
+    /// Names of all tracepoints that programs can be attached to.
+    pub fn tracepoints(&self) -> HashSet<&str> {
+        let names = self.parts.iter().flat_map(|part| {
+            let types = part
+                .records
+                .iter()
+                .filter(|&&at| part.kind(at) == KIND_TYPEDEF);
+            types.map(|&at| self.name(part, part.word(at)))
+        });
+        names
+            .filter_map(|name| name.strip_prefix(TRACEPOINT))
+            .collect()
     }
 
     fn member_bits(&self, part: &Part, record: usize, member: &str) -> Option<u32> {
@@ -235,6 +256,8 @@ mod tests {
         assert!(btf.offset("no_such_struct", "q").is_none());
         assert!(btf.size("request").is_some_and(|size| size > 128));
         assert!(btf.enumerator("__REQ_PREFLUSH").is_some());
+        let tracepoints = btf.tracepoints();
+        assert!(tracepoints.contains("block_rq_issue") && !tracepoints.contains("request"));
     }
 
     #[test]

@@ -202,7 +202,8 @@ fn program() -> String {
     path.unwrap_or_else(|_| "rloop-top".into())
 }
 
-fn names(capabilities: &[Capability]) -> String {
+/// Their names, for a sentence.
+pub(crate) fn names(capabilities: &[Capability]) -> String {
     let names: Vec<String> = capabilities.iter().map(Capability::to_string).collect();
     names.join(" and ")
 }

@@ -3,6 +3,7 @@
 mod args;
 mod attach;
 mod detach;
+mod doctor;
 mod list;
 mod map;
 #[cfg(test)]
@@ -40,6 +41,7 @@ fn run(command: &Command) -> Result<(), Stop> {
         Command::Map(args) => map::run(args),
         Command::Stat(args) => stat::run(args),
         Command::Resize { device } => resize(device),
+        Command::Doctor(args) => doctor::run(args),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod control;
 pub mod extents;
 pub mod gaps;
+pub mod lease;
 pub mod list;
 pub mod mounts;
 

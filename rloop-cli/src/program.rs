@@ -16,6 +16,8 @@ const INTERRUPTED: u8 = 130;
 pub(crate) enum Stop {
     /// What failed, on what, and what to do.
     Failed(String),
+    /// All went well, and the answer, which was printed, is the one that scripts have to know of.
+    Found,
     /// By a signal.
     Interrupted,
     /// Nobody reads the output any more, which is no failure.
@@ -69,6 +71,7 @@ pub(crate) fn end(program: &str, ended: Result<(), Stop>) -> ExitCode {
             say(program, &why);
             ExitCode::FAILURE
         }
+        Err(Stop::Found) => ExitCode::FAILURE,
     }
 }
 

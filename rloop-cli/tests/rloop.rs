@@ -88,6 +88,7 @@ fn wrong_usage_is_2_and_help_is_data() {
         "map",
         "stat",
         "resize",
+        "doctor",
         "Examples:",
         "Exit status",
     ] {

@@ -18,6 +18,7 @@ Examples:
   rloop map rloop0                   where its blocks are
   rloop stat rloop0 1                what it did, every second
   rloop detach rloop0
+  rloop doctor disk.img              what this machine offers, and who would map the file
 
 Sizes are in bytes, or end in K, M, G, T, P, E (powers of 1024, KiB and so on are the same) or in
 KB, MB and so on (powers of 1000).
@@ -83,6 +84,16 @@ pub(super) enum Command {
         /// The device
         device: String,
     },
+    /// Show what this machine offers, and what is missing
+    ///
+    /// Each line begins with ok, limited (it works, with less), missing (something does not work), or
+    /// unknown (your rights do not let it be looked at), and says what that means, and which command
+    /// helps. With a device or a file also which provider maps it, or would, and why not a better
+    /// one. It needs no rights, changes nothing, and loads the probes for a moment if it may.
+    ///
+    /// Exit status: 0 nothing is missing, 1 something is, or what was named cannot be looked at, 2
+    /// usage.
+    Doctor(Doctor),
 }
 
 /// How to attach a file.
@@ -168,6 +179,18 @@ pub(super) struct Map {
     /// An rloop device, a loop device, or a file
     #[arg(value_name = "DEVICE|FILE")]
     pub(super) of: PathBuf,
+
+    /// Print one JSON object
+    #[arg(short, long)]
+    pub(super) json: bool,
+}
+
+/// What to look at, and how to say it.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Doctor {
+    /// An rloop device, a loop device, or a file
+    #[arg(value_name = "DEVICE|FILE")]
+    pub(super) of: Option<PathBuf>,
 
     /// Print one JSON object
     #[arg(short, long)]

@@ -1,6 +1,7 @@
 //! What a user may name by one word: an rloop device, a loop device, or a file.
 
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -56,12 +57,16 @@ fn loop_device(word: &Path) -> Result<Option<LoopDevice>, Stop> {
     device.ok_or_else(nothing).map(Some)
 }
 
-fn plain_file(path: &Path) -> Result<Subject, Stop> {
-    // Not to hang, should it be a pipe.
+/// Opens a file for reading; it does not hang, should it be a pipe.
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
+    options.open(path)
+}
+
+fn plain_file(path: &Path) -> Result<Subject, Stop> {
     let shown = path.display();
-    let file = options.open(path).map_err(|error| failed(&shown, error))?;
+    let file = open(path).map_err(|error| failed(&shown, error))?;
     let stat = file.metadata().map_err(|error| failed(&shown, error))?;
     if !stat.is_file() {
         return Err(failed(

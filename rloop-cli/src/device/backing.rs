@@ -40,7 +40,7 @@ impl LoopDevice {
         if !expected.is(&stat) {
             return Err(format!("{path} is now another file than the device's"));
         }
-        let mount = mount_id(&file).and_then(|id| mounts.by_id(id));
+        let mount = mount_of(&file, mounts);
         let mount = mount.or_else(|| mounts.by_st_dev(expected.st_dev));
         Ok(OpenBacking {
             file,
@@ -96,9 +96,11 @@ pub fn dio_align_bytes(file: &File) -> Option<u32> {
     Some(stat.stx_dio_offset_align).filter(|align| told && *align != 0)
 }
 
-fn mount_id(file: &File) -> Option<u64> {
+/// The mount that a file was opened through, if this namespace has it.
+pub fn mount_of<'a>(file: &File, mounts: &'a Mounts) -> Option<&'a Mount> {
     let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
-    (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
+    let told = stat.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    mounts.by_id(stat.stx_mnt_id).filter(|_| told)
 }
 
 fn fill(backing: &mut Backing, open: &OpenBacking) -> Result<(), String> {

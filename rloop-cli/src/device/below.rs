@@ -33,6 +33,12 @@ pub fn name(dev: DeviceNumber) -> io::Result<String> {
     Ok(name.to_string_lossy().into_owned())
 }
 
+/// Whether a disk, or the disk of a partition, takes writes in the order of its zones only.
+pub fn is_zoned(dev: DeviceNumber) -> bool {
+    let zoned = disk_folder(dev).and_then(|disk| fs::read_to_string(disk.join("queue/zoned")));
+    zoned.is_ok_and(|text| text.trim() != "none")
+}
+
 /// How many of `devices` lie below a filesystem on `dev`, one under the other.
 pub fn nesting(dev: Option<DeviceNumber>, devices: &[LoopDevice]) -> u32 {
     depth(dev, devices, MAX_NESTING)

@@ -14,6 +14,7 @@ const FIEMAP_EXTENT_DELALLOC: u32 = 0x4;
 const FIEMAP_EXTENT_ENCODED: u32 = 0x8;
 const FIEMAP_EXTENT_DATA_INLINE: u32 = 0x200;
 const FIEMAP_EXTENT_UNWRITTEN: u32 = 0x800;
+const FIEMAP_EXTENT_SHARED: u32 = 0x2000;
 /// Data without an address of its own on the disk.
 const NO_ADDRESS: u32 = FIEMAP_EXTENT_UNKNOWN
     | FIEMAP_EXTENT_DELALLOC
@@ -62,6 +63,30 @@ pub fn map(file: &File, offset_bytes: u64, len_bytes: u64) -> io::Result<Mapping
         }
     }
     Ok(builder.finish())
+}
+
+/// Whether any block of the file belongs to another file, or to another part of it, as well.
+pub fn shares_blocks(file: &File) -> io::Result<bool> {
+    let mut batch = Fiemap::new();
+    let mut start = 0;
+    loop {
+        let extents = batch.read(file, start, u64::MAX - start)?;
+        if extents
+            .iter()
+            .any(|extent| extent.flags & FIEMAP_EXTENT_SHARED != 0)
+        {
+            return Ok(true);
+        }
+        // A batch that brought nothing forward would be asked for again for ever.
+        match extents.last() {
+            Some(last)
+                if last.flags & FIEMAP_EXTENT_LAST == 0 && last.logical + last.length > start =>
+            {
+                start = last.logical + last.length;
+            }
+            _ => return Ok(false),
+        }
+    }
 }
 
 /// Why a file could not be mapped, in the words of the screen.

@@ -9,6 +9,7 @@ mod mapped;
 mod maps;
 mod probes;
 mod submitters;
+pub(crate) mod survey;
 mod watched;
 
 use std::{

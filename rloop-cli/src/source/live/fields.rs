@@ -3,7 +3,7 @@
 use crate::btf::Btf;
 
 /// Modules whose structures the probes read, where they are not built in.
-pub(super) const MODULES: [&str; 5] = ["loop", "ext4", "xfs", "jbd2", "btrfs"];
+pub(crate) const MODULES: [&str; 5] = ["loop", "ext4", "xfs", "jbd2", "btrfs"];
 
 /// (name in the probes, structure, member).
 const FIELDS: &[(&str, &str, &str)] = &[
@@ -57,6 +57,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("ORDERED_BYTES", "btrfs_ordered_extent", "num_bytes"),
     ("ORDERED_FLAGS", "btrfs_ordered_extent", "flags"),
 ];
+
+/// The structure that an offset is in; the offset itself where it stands for something else.
+pub(super) fn structure(name: &'static str) -> &'static str {
+    let field = FIELDS.iter().find(|(field, ..)| *field == name);
+    field.map_or(name, |(_, structure, _)| structure)
+}
 
 /// The probes' offsets on this kernel, by name; `None` for what it does not have.
 pub(super) fn offsets(btf: &Btf) -> Vec<(&'static str, Option<u32>)> {

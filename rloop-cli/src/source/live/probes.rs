@@ -26,19 +26,19 @@ enum Hook {
 }
 
 /// A group of programs that give one kind of number.
-struct Family {
+pub(super) struct Family {
     /// What is missing without it, in the words of the screen.
-    what: &'static str,
+    pub what: &'static str,
     /// Nothing works without it.
-    required: bool,
+    pub required: bool,
     hook: Hook,
     /// (program, tracepoint).
-    programs: &'static [(&'static str, &'static str)],
+    pub programs: &'static [(&'static str, &'static str)],
     /// Offsets its programs use beyond those of requests.
-    needs: &'static [&'static str],
+    pub needs: &'static [&'static str],
 }
 
-const FAMILIES: &[Family] = &[
+pub(super) const FAMILIES: &[Family] = &[
     Family {
         what: "requests",
         required: true,

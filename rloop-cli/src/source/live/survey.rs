@@ -1,0 +1,73 @@
+//! What this kernel has for each family of probes, without running them.
+
+use std::collections::HashMap;
+
+use super::fields;
+use super::probes::{self, FAMILIES};
+use crate::btf::Btf;
+use crate::sample::Unavailable;
+use crate::source::SourceError;
+
+pub(crate) use super::fields::MODULES;
+
+/// What this kernel has for one family.
+#[derive(Clone, Debug)]
+pub(crate) struct Surveyed {
+    /// What is missing without it, in the words of the screen.
+    pub what: &'static str,
+    /// Nothing works without it.
+    pub required: bool,
+    /// The tracepoints it hooks.
+    pub tracepoints: Vec<&'static str>,
+    /// Those that the kernel, with its modules of now, does not have.
+    pub absent: Vec<&'static str>,
+    /// The structure that its types do not have as the probes know it.
+    pub lacks: Option<&'static str>,
+}
+
+/// What the kernel's types say of each family. Needs no rights.
+pub(crate) fn survey(btf: &Btf) -> Vec<Surveyed> {
+    let known = btf.tracepoints();
+    let offsets: HashMap<_, _> = fields::offsets(btf).into_iter().collect();
+    let families = FAMILIES.iter().map(|family| {
+        let tracepoints: Vec<_> = family.programs.iter().map(|&(_, hook)| hook).collect();
+        let absent = tracepoints.iter().filter(|name| !known.contains(**name));
+        let lacks = family
+            .needs
+            .iter()
+            .find(|name| offsets.get(*name).is_none_or(Option::is_none));
+        Surveyed {
+            what: family.what,
+            required: family.required,
+            absent: absent.copied().collect(),
+            lacks: lacks.map(|name| fields::structure(name)),
+            tracepoints,
+        }
+    });
+    families.collect()
+}
+
+/// Loads and attaches the probes, and takes them off at once. What the kernel refused of them; an error
+/// if nothing works.
+pub(crate) fn attempt() -> Result<Vec<Unavailable>, SourceError> {
+    probes::load(None, false).map(|loaded| loaded.unavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_is_surveyed() {
+        let Ok(btf) = Btf::read(&MODULES) else {
+            println!("skipped: this kernel has no BTF");
+            return;
+        };
+        let surveyed = survey(&btf);
+        assert_eq!(surveyed.len(), FAMILIES.len());
+        for family in surveyed {
+            assert!(!family.tracepoints.is_empty(), "{}", family.what);
+            assert!(family.absent.len() <= family.tracepoints.len());
+        }
+    }
+}
