@@ -9,6 +9,7 @@ pub mod cli;
 pub mod command;
 pub mod demo;
 pub mod device;
+pub mod diff;
 pub mod driver;
 pub mod export;
 pub mod history;
