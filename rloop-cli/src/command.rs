@@ -3,6 +3,7 @@
 mod args;
 mod attach;
 mod detach;
+mod diff;
 mod doctor;
 mod list;
 mod map;
@@ -42,6 +43,7 @@ fn run(command: &Command) -> Result<(), Stop> {
         Command::Stat(args) => stat::run(args),
         Command::Resize { device } => resize(device),
         Command::Doctor(args) => doctor::run(args),
+        Command::Diff(args) => diff::run(args),
     }
 }
 

@@ -11,11 +11,16 @@ use clap_complete::Shell;
 /// Exit code after SIGINT or SIGTERM.
 const INTERRUPTED: u8 = 130;
 
+/// Exit code for wrong usage, as the parser of command lines has it.
+const USAGE: u8 = 2;
+
 /// Why a program ends early.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// What failed, on what, and what to do.
     Failed(String),
+    /// What was named cannot be used as what it was named for; as with wrong usage.
+    Usage(String),
     /// All went well, and the answer, which was printed, is the one that scripts have to know of.
     Found,
     /// By a signal.
@@ -70,6 +75,10 @@ pub(crate) fn end(program: &str, ended: Result<(), Stop>) -> ExitCode {
         Err(Stop::Failed(why)) => {
             say(program, &why);
             ExitCode::FAILURE
+        }
+        Err(Stop::Usage(why)) => {
+            say(program, &why);
+            USAGE.into()
         }
         Err(Stop::Found) => ExitCode::FAILURE,
     }

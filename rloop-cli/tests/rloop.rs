@@ -89,6 +89,7 @@ fn wrong_usage_is_2_and_help_is_data() {
         "stat",
         "resize",
         "doctor",
+        "diff",
         "Examples:",
         "Exit status",
     ] {

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::size;
 use crate::cli::interval;
+use crate::diff::By;
 use crate::program::About;
 
 const EXAMPLES: &str = "\
@@ -19,6 +20,7 @@ Examples:
   rloop stat rloop0 1                what it did, every second
   rloop detach rloop0
   rloop doctor disk.img              what this machine offers, and who would map the file
+  rloop diff before.rloop after.rloop
 
 Sizes are in bytes, or end in K, M, G, T, P, E (powers of 1024, KiB and so on are the same) or in
 KB, MB and so on (powers of 1000).
@@ -27,7 +29,8 @@ Exit status: 0 fine, 1 failed, 2 usage.";
 
 /// Attach files to rloop devices, whose reads and writes go straight to the file's blocks.
 ///
-/// A device can be named as rloop0 or /dev/rloop0. The kernel module rloop has to be loaded.
+/// A device can be named as rloop0 or /dev/rloop0. The kernel module rloop has to be loaded, but for doctor and
+/// diff, and map of a file.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rloop", version, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
@@ -94,6 +97,18 @@ pub(super) enum Command {
     /// Exit status: 0 nothing is missing, 1 something is, or what was named cannot be looked at, 2
     /// usage.
     Doctor(Doctor),
+    /// Show what became slower or faster between two recordings
+    ///
+    /// Compares p50 and p99 of each operation of a device, of its commits, and of up to sixteen ranges of
+    /// it, from the recording A to the recording B (rloop-top --record). Each percentile has an interval
+    /// that it lies in with 99 % confidence, wider the more the latencies vary in time; a change counts if
+    /// the two intervals are further apart than the threshold. N-A and N-B are numbers of requests; SURELY
+    /// is how many times as long the slower one takes at least. "too few" is said where p50 has fewer than
+    /// 20 requests, p99 fewer than 1000, or hardly 5 intervals have any number of them; "other mix" where
+    /// a range has other shares of reads and writes. So record the same workload, for a minute or more.
+    ///
+    /// Exit status: 0 nothing is slower, 1 something is, 2 usage, or a recording that cannot be read.
+    Diff(Diff),
 }
 
 /// How to attach a file.
@@ -197,6 +212,51 @@ pub(super) struct Doctor {
     pub(super) json: bool,
 }
 
+/// What to compare, and how to say it.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Diff {
+    /// The older recording
+    pub(super) a: PathBuf,
+
+    /// The newer recording
+    pub(super) b: PathBuf,
+
+    /// Changes up to this do not count
+    #[arg(short, long, value_name = "PERCENT", default_value = "5", value_parser = percent)]
+    #[arg(allow_negative_numbers = true)]
+    pub(super) threshold: f64,
+
+    /// How devices of the two find each other
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) by: By,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// How to print a comparison.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For a comment on a change: what changed, the worst first
+    Markdown,
+    /// For programs: everything
+    Json,
+}
+
+/// A share in hundredths.
+fn percent(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if value.is_finite() && value >= 0.0 {
+        Ok(value)
+    } else {
+        Err("must be 0 or more".into())
+    }
+}
+
 /// Of what to show the counters, and how.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Stat {
@@ -216,71 +276,4 @@ pub(super) struct Stat {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    fn parse(words: &[&str]) -> Result<Command, clap::error::ErrorKind> {
-        let words = ["rloop"].iter().chain(words);
-        let args = Args::try_parse_from(words).map_err(|error| error.kind())?;
-        Ok(args.command.expect("a command"))
-    }
-
-    #[test]
-    fn the_definition_is_sound() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn attach_takes_what_losetup_takes() {
-        let words = [
-            "attach",
-            "a.img",
-            "-o",
-            "1M",
-            "--sizelimit",
-            "10MB",
-            "-r",
-            "-P",
-            "-b",
-            "4K",
-        ];
-        let Ok(Command::Attach(args)) = parse(&words) else {
-            panic!("not parsed");
-        };
-        assert_eq!((args.offset, args.sizelimit), (1 << 20, Some(10_000_000)));
-        assert_eq!(args.block_size, Some(4096));
-        assert!(args.read_only && args.partitions);
-        assert_eq!((args.fill, args.commit), (Fill::Vfs, Commit::Flush));
-        let words = ["attach", "a.img", "--fill", "layout", "--commit", "each"];
-        let Ok(Command::Attach(args)) = parse(&words) else {
-            panic!("not parsed");
-        };
-        assert_eq!((args.fill, args.commit), (Fill::Layout, Commit::Each));
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        use clap::error::ErrorKind::{
-            ArgumentConflict, DisplayHelpOnMissingArgumentOrSubcommand, InvalidSubcommand,
-            InvalidValue, MissingRequiredArgument, ValueValidation,
-        };
-        for (words, kind) in [
-            (&[][..], DisplayHelpOnMissingArgumentOrSubcommand),
-            (&["detach"], MissingRequiredArgument),
-            (&["detach", "--all", "rloop0"], ArgumentConflict),
-            (&["attach"], MissingRequiredArgument),
-            (&["attach", "x", "--fill", "fast"], InvalidValue),
-            (&["attach", "x", "--offset", "-1"], ValueValidation),
-            (&["attach", "x", "--offset", "1Q"], ValueValidation),
-            (&["attach", "x", "--sizelimit", "0"], ValueValidation),
-            (&["attach", "x", "--block-size", "8K"], ValueValidation),
-            (&["stat", "rloop0", "0"], ValueValidation),
-            (&["stat", "rloop0", "1", "0"], ValueValidation),
-            (&["mount", "x"], InvalidSubcommand),
-        ] {
-            assert_eq!(parse(words).map(|_| ()), Err(kind), "{words:?}");
-        }
-    }
-}
+mod tests;
