@@ -4,6 +4,7 @@ mod attachment;
 mod bad_input;
 mod command_line;
 mod disk_errors;
+mod doctor;
 mod durability;
 mod durability_inner;
 mod freeze;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Test> {
         load::tests(),
         bad_input::tests(),
         command_line::tests(),
+        doctor::tests(),
         fuzz::tests(),
         leaks::tests(),
         durability::tests(),
