@@ -95,10 +95,11 @@ impl KernelLog {
         Ok(())
     }
 
-    /// All of it.
+    /// All of it, and what was allocated and is lost, where the kernel looks for that.
     pub(crate) fn text(&mut self) -> Result<String> {
         self.read_on()?;
-        Ok(self.read.join("\n"))
+        let leaks = fs::read_to_string("/sys/kernel/debug/kmemleak").unwrap_or_default();
+        Ok(self.read.join("\n") + "\n" + &leaks)
     }
 
     fn read_on(&mut self) -> Result<()> {

@@ -9,6 +9,7 @@ mod guest_tests;
 mod kernel;
 mod line;
 mod module;
+mod other_kernel;
 mod project;
 mod recipe;
 mod symbols;
@@ -24,6 +25,7 @@ use crate::bench::FastPath;
 pub(crate) use folder::Folder;
 use guest::Clock;
 pub(crate) use guest_tests::{Form, run as run_tests};
+use other_kernel::OtherKernel;
 use project::{Command, Products, Project};
 
 /// What the lab does.
@@ -79,23 +81,27 @@ pub(crate) enum Lab {
 /// Which kernel the guest has.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct Choice {
-    /// Use the debug kernel instead of Debian's.
+    /// Use the debug kernel instead of Debian's newest.
     #[arg(long)]
     debug_kernel: bool,
+    /// Use an older kernel of Debian's, which the module is not for.
+    #[arg(long, conflicts_with = "debug_kernel")]
+    kernel: Option<OtherKernel>,
 }
 
 impl Choice {
     /// Debian's.
     pub(crate) const STOCK: Self = Self {
         debug_kernel: false,
+        kernel: None,
     };
 
     fn folder(self) -> Result<Folder> {
         let folder = Folder::ready()?;
-        if self.debug_kernel {
-            folder.with_debug_kernel()
-        } else {
-            Ok(folder)
+        match self.kernel {
+            Some(kernel) => folder.with_other_kernel(kernel),
+            None if self.debug_kernel => folder.with_debug_kernel(),
+            None => Ok(folder),
         }
     }
 }

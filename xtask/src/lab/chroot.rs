@@ -21,7 +21,7 @@ exec chroot "$root" "$@"
 /// A root folder, and folders of this machine that its programs see.
 pub(super) struct Chroot {
     root: PathBuf,
-    binds: Vec<(PathBuf, &'static str)>,
+    binds: Vec<(PathBuf, String)>,
 }
 
 impl Chroot {
@@ -31,8 +31,8 @@ impl Chroot {
     }
 
     /// Lets the programs see `outside` at `inside`, which must be there.
-    pub(super) fn bind(mut self, outside: impl Into<PathBuf>, inside: &'static str) -> Self {
-        self.binds.push((outside.into(), inside));
+    pub(super) fn bind(mut self, outside: impl Into<PathBuf>, inside: impl Into<String>) -> Self {
+        self.binds.push((outside.into(), inside.into()));
         self
     }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::chroot::{self, Chroot};
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Kind};
+use super::other_kernel::OtherKernel;
 use super::{apt, cache, recipe};
 use crate::succeed;
 
@@ -25,6 +26,8 @@ const IN_USE: &str = "in-use";
 pub(crate) struct Folder {
     path: PathBuf,
     kernel: Kernel,
+    /// Of an older kernel: where it is.
+    home: Option<PathBuf>,
     _in_use: File,
 }
 
@@ -60,6 +63,7 @@ impl Folder {
         Ok(Self {
             path,
             kernel,
+            home: None,
             _in_use: in_use,
         })
     }
@@ -69,6 +73,18 @@ impl Folder {
         let kernel = Kernel::debug(&self.path.join(DEBUG))
             .context("there is no debug kernel: `cargo xtask lab kernel` builds it, for an hour")?;
         Ok(Self { kernel, ..self })
+    }
+
+    /// The same folder with an older kernel.
+    pub(super) fn with_other_kernel(self, kernel: OtherKernel) -> Result<Self> {
+        let home = kernel.get(&self)?;
+        let kernel = Kernel::other(&home.join("root"))?;
+        let home = Some(home);
+        Ok(Self {
+            kernel,
+            home,
+            ..self
+        })
     }
 
     /// Where it is.
@@ -83,7 +99,12 @@ impl Folder {
 
     /// Whether its kernel is the debug kernel.
     pub(super) fn is_debug(&self) -> bool {
-        self.kernel.is_debug()
+        self.kernel.kind() == Kind::Debug
+    }
+
+    /// Whether the module can be built for its kernel.
+    pub(super) fn has_module(&self) -> bool {
+        self.kernel.kind() != Kind::Other
     }
 
     /// The kernel.
@@ -98,8 +119,11 @@ impl Folder {
 
     /// Where the kernel's build is.
     pub(super) fn build(&self) -> PathBuf {
-        self.path
-            .join(if self.kernel.is_debug() { DEBUG } else { STOCK })
+        match (self.kernel.kind(), &self.home) {
+            (Kind::Other, Some(home)) => home.join("root"),
+            (Kind::Debug, _) => self.path.join(DEBUG),
+            _ => self.path.join(STOCK),
+        }
     }
 
     /// The folder's Debian with the place where a debug kernel is built.
@@ -111,7 +135,7 @@ impl Folder {
 
     /// The guest's root disk. It is never written.
     pub(super) fn disk(&self) -> PathBuf {
-        self.path.join(DISK)
+        self.home.as_ref().unwrap_or(&self.path).join(DISK)
     }
 }
 
@@ -177,32 +201,31 @@ fn make(path: &Path, version: &str) -> Result<()> {
         .prepare(&making, &debian(&making, &making.join(STOCK)))
         .with_context(|| format!("kernel {} cannot be prepared for modules", kernel.release()))?;
     eprintln!("xtask: making the guest's disk");
-    make_disk(&making)?;
+    make_disk(&making, &making, None)?;
     fs::rename(&making, path)?;
     eprintln!("xtask: the lab took {} s", begun.elapsed().as_secs());
     Ok(())
 }
 
-fn make_disk(making: &Path) -> Result<()> {
+/// Makes a guest's disk in `into`: the Debian of the folder `lab`, with another kernel's modules if there is one.
+pub(super) fn make_disk(lab: &Path, into: &Path, other: Option<(&Path, &str)>) -> Result<()> {
     const SIZE: u64 = 8 << 30;
-    File::create(making.join(DISK))?.set_len(SIZE)?;
-    let mut command = Chroot::new(making.join("root"))
-        .bind(making, "/mnt")
-        .command("mke2fs");
+    File::create(into.join(DISK))?.set_len(SIZE)?;
+    let mut chroot = Chroot::new(lab.join("root"))
+        .bind(lab.join("root"), "/mnt")
+        .bind(into, "/lab/build");
+    if let Some((root, release)) = other {
+        let modules = format!("usr/lib/modules/{release}");
+        let place = lab.join("root").join(&modules);
+        fs::create_dir_all(&place)?;
+        let unpacked = root.join("lib/modules").join(release);
+        chroot = chroot.bind(unpacked, format!("/mnt/{modules}"));
+    }
+    let mut command = chroot.command("mke2fs");
     chroot::succeed(
         command
-            .args([
-                "-q",
-                "-t",
-                "ext4",
-                "-O",
-                "^has_journal",
-                "-m",
-                "0",
-                "-L",
-                "lab",
-            ])
-            .args(["-d", "/mnt/root", "/mnt/root.img"]),
+            .args(["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0"])
+            .args(["-L", "lab", "-d", "/mnt", &format!("/lab/build/{DISK}")]),
     )
 }
 

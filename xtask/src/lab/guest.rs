@@ -22,7 +22,7 @@ const TAIL_LINES: usize = 40;
 
 /// Mounts the project's disk and goes on with what is on it. The kernel could open no console, as
 /// there was none yet. It has NVMe built in, so the root is there; virtio disks come with a module.
-const FIRST: &str = "mount -t devtmpfs dev /dev; modprobe virtio_blk; mount -o ro /dev/vda /lab; \
+const FIRST: &str = "mount -t devtmpfs dev /dev; modprobe -a virtio_pci virtio_blk; mount -o ro /dev/vda /lab; \
                      exec /lab/init </dev/console >/dev/console 2>&1";
 
 /// What a guest's clock goes by.

@@ -8,26 +8,44 @@ use std::thread::available_parallelism;
 use anyhow::{Context as _, Result, bail};
 
 use super::chroot::{Chroot, succeed};
+use super::other_kernel;
 
 /// A kernel in a lab folder.
 pub(crate) struct Kernel {
     release: String,
-    is_debug: bool,
+    kind: Kind,
+}
+
+/// Where a kernel is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Debian's newest, which the module is for.
+    Stock,
+    /// Built here, to find mistakes.
+    Debug,
+    /// An older one of Debian's.
+    Other,
 }
 
 impl Kernel {
     /// The stock kernel, which is installed below `root`.
     pub(super) fn stock(root: &Path) -> Result<Self> {
         let release = only(&root.join("boot"), "vmlinuz-", "")?;
-        let is_debug = false;
-        Ok(Self { release, is_debug })
+        let kind = Kind::Stock;
+        Ok(Self { release, kind })
+    }
+
+    /// An older kernel, whose package is unpacked in `root`.
+    pub(super) fn other(root: &Path) -> Result<Self> {
+        let (release, kind) = (other_kernel::release(root)?, Kind::Other);
+        Ok(Self { release, kind })
     }
 
     /// The debug kernel that was built in a folder.
     pub(super) fn debug(build: &Path) -> Result<Self> {
         let release = fs::read_to_string(build.join("include/config/kernel.release"))?;
-        let (release, is_debug) = (release.trim().to_owned(), true);
-        Ok(Self { release, is_debug })
+        let (release, kind) = (release.trim().to_owned(), Kind::Debug);
+        Ok(Self { release, kind })
     }
 
     /// What `uname -r` says.
@@ -35,17 +53,17 @@ impl Kernel {
         &self.release
     }
 
-    /// Whether it is built here, to find mistakes.
-    pub(super) fn is_debug(&self) -> bool {
-        self.is_debug
+    /// Where it is from.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Its image, seen from inside the folder.
     pub(super) fn image(&self) -> String {
-        if self.is_debug {
-            "/lab/kernel/arch/x86/boot/bzImage".into()
-        } else {
-            format!("/boot/vmlinuz-{}", self.release)
+        match self.kind {
+            Kind::Stock => format!("/boot/vmlinuz-{}", self.release),
+            Kind::Debug => "/lab/kernel/arch/x86/boot/bzImage".into(),
+            Kind::Other => format!("/lab/kernel/boot/vmlinuz-{}", self.release),
         }
     }
 
@@ -57,7 +75,7 @@ impl Kernel {
 
     /// `make` with all that this kernel is built with.
     pub(super) fn make(&self, chroot: &Chroot) -> Command {
-        if self.is_debug {
+        if self.kind == Kind::Debug {
             return debug_make(chroot);
         }
         let mut make = make(chroot);
@@ -140,7 +158,7 @@ fn same_configuration(stock: &Path, ours: &Path) -> Result<()> {
 }
 
 /// What stands between `before` and `after` in the name of the one file that has both.
-fn only(folder: &Path, before: &str, after: &str) -> Result<String> {
+pub(super) fn only(folder: &Path, before: &str, after: &str) -> Result<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("no folder {}", folder.display()))? {
         let name = entry?.file_name().to_string_lossy().into_owned();

@@ -52,13 +52,15 @@ impl Command {
 
 /// What is built of the project for a guest.
 pub(super) struct Products {
-    module: Module,
+    /// `None` for a kernel that it is not for.
+    module: Option<Module>,
 }
 
 impl Products {
     /// Builds the module and the programs.
     pub(super) fn build(folder: &Folder) -> Result<Self> {
-        let module = module::build(folder)?;
+        let has_module = folder.has_module();
+        let module = has_module.then(|| module::build(folder)).transpose()?;
         build_programs()?;
         Ok(Self { module })
     }
@@ -84,7 +86,9 @@ impl Project {
         fs::create_dir_all(stage.join("bin"))?;
         write_script(&stage.join("init"), INIT)?;
         write_script(&stage.join("command"), &script(command, &stage)?)?;
-        fs::write(stage.join("rloop.ko"), products.module.content())?;
+        if let Some(module) = &products.module {
+            fs::write(stage.join("rloop.ko"), module.content())?;
+        }
         for program in PROGRAMS {
             copy(
                 &build_folder()?.join(program),
