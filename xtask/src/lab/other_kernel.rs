@@ -1,6 +1,7 @@
 //! Older kernels of Debian's, to try rloop-top on: made when they are first asked for. The module is not for them.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -83,6 +84,10 @@ impl OtherKernel {
                 .args([&archive, &root.to_owned()]),
         )?;
         fs::remove_file(archive)?;
+        // Debian 13 has everything below usr.
+        if !root.join("lib").exists() {
+            symlink("usr/lib", root.join("lib"))?;
+        }
         Ok(())
     }
 }
