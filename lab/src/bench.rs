@@ -2,8 +2,10 @@
 //! and the disk itself, on a disk in memory.
 
 mod load;
+mod programs;
 mod report;
 mod target;
+pub(crate) mod watch;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -67,12 +67,18 @@ struct Arguments {
 enum Task {
     /// Measure the fast path beside others.
     Bench(bench::Options),
+    /// Measure what watching adds to an I/O, where the clock counts instructions.
+    BenchWatch,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Task::Bench(options)) = arguments.task {
-        return match bench::run(&options) {
+    if let Some(task) = arguments.task {
+        let done = match task {
+            Task::Bench(options) => bench::run(&options),
+            Task::BenchWatch => bench::watch::run(),
+        };
+        return match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 println!("rloop-lab: {error:#}");

@@ -19,8 +19,9 @@ use crate::{cargo, lab, packages, root, succeed};
 /// What can be measured.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
-    /// What the probes and the program cost. Needs root, an ext4 filesystem with 2 GiB free, and a machine
-    /// that does nothing else.
+    /// What the probes and the program cost: instructions for an I/O, in the guest; then I/O a second and
+    /// processor time, which needs root, an ext4 filesystem with 2 GiB free, and a machine that does nothing
+    /// else.
     Probe(Probe),
     /// The module beside the kernel's loop device, dm-linear and the disk itself, in the guest: I/O a second,
     /// then instructions for an I/O, which do not depend on what else the machine does.
@@ -54,9 +55,12 @@ pub(crate) struct Probe {
     /// Where the backing files lie.
     #[arg(long, default_value = "/var/tmp")]
     folder: PathBuf,
-    /// Measure this rloop-top instead of building one.
+    /// Measure this rloop-top instead of building one; not in the guest.
     #[arg(long)]
     program: Option<PathBuf>,
+    /// Only what is measured in the guest, which is the same however busy the machine is.
+    #[arg(long)]
+    instructions: bool,
 }
 
 /// Measures and prints.
@@ -68,6 +72,12 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 }
 
 fn probe(probe: &Probe) -> Result<()> {
+    println!("Instructions, on xfs in memory, in the guest");
+    lab::bench_watch()?;
+    if probe.instructions {
+        return Ok(());
+    }
+    println!();
     for (program, package) in [
         ("fio", "fio"),
         ("losetup", "mount"),

@@ -176,22 +176,31 @@ fn run(choice: Choice, words: &[String], limit: Duration) -> Result<ExitCode> {
 
 /// Measures the fast path in the guest: by time, then by instructions.
 pub(crate) fn bench_fast_path(options: &FastPath) -> Result<()> {
-    const LIMIT: Duration = Duration::from_secs(3600);
     let FastPath {
         rounds,
         seconds,
         only,
     } = options;
+    let line = |options: &str| format!("rloop-lab bench {options} --only '{only}'");
+    let mut ways = vec![(Clock::Instructions, line("--rounds 1 --instructions"))];
+    if *rounds > 0 {
+        let by_time = line(&format!("--rounds {rounds} --seconds {seconds}"));
+        ways.insert(0, (Clock::Time, by_time));
+    }
+    bench(ways)
+}
+
+/// Measures in the guest how many instructions watching adds to an I/O.
+pub(crate) fn bench_watch() -> Result<()> {
+    bench(vec![(Clock::Instructions, "rloop-lab bench-watch".into())])
+}
+
+fn bench(lines: Vec<(Clock, String)>) -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(3600);
     let folder = Folder::ready()?;
     let products = Products::build(&folder)?;
-    let by_time = format!("--rounds {rounds} --seconds {seconds}");
-    let mut ways = vec![(Clock::Instructions, "--rounds 1 --instructions")];
-    if *rounds > 0 {
-        ways.insert(0, (Clock::Time, &by_time));
-    }
-    for (clock, options) in ways {
-        let command = Command::Line(format!("rloop-lab bench {options} --only '{only}'"));
-        let project = Project::stage(&folder, &products, &command)?;
+    for (clock, line) in lines {
+        let project = Project::stage(&folder, &products, &Command::Line(line))?;
         let status = guest::batch(clock, &folder, &project, LIMIT)?;
         if status != 0 {
             bail!("the benchmark failed in the guest ({status})");

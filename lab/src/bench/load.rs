@@ -52,10 +52,11 @@ const LOADS: [(&str, &str, u32, u32, u32, bool); 9] = [
 
 /// How many I/Os write into holes: each block once.
 const FILLS: u64 = 4096;
-/// How many I/Os are enough where each takes the same number of instructions.
-const COUNTED: u64 = 10_000;
 
 impl Load {
+    /// How many I/Os are enough where each takes the same number of instructions.
+    pub(crate) const COUNTED: u64 = 10_000;
+
     /// Every row.
     pub(crate) fn all(options: &Options) -> impl Iterator<Item = Self> {
         let rows = LOADS.iter().enumerate();
@@ -106,7 +107,7 @@ impl Load {
         if self.sparse {
             fio.arg(self.io_size(FILLS));
         } else if options.instructions {
-            fio.arg(self.io_size(COUNTED));
+            fio.arg(self.io_size(Self::COUNTED));
         } else {
             fio.args(["--time_based", "--norandommap"])
                 .arg(format!("--runtime={}", options.seconds));

@@ -1,0 +1,101 @@
+//! What watching adds to an I/O: rloop-top on a device, by a clock that counts instructions.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::load::Load;
+use super::programs::{Programs, Statistics};
+use super::target::Target;
+use super::{DISK_MEBIBYTES, Image, Options};
+use crate::command::run;
+use crate::null_blk::NullBlk;
+
+/// What is watched.
+const TARGETS: [Target; 1] = [Target::LoopDirect];
+
+/// What is done to it.
+const LOADS: &str = "4k random";
+
+/// How often each number is measured. What else the kernel does now and then only ever adds to it.
+const TRIES: usize = 3;
+
+/// Measures and prints.
+pub(crate) fn run() -> Result<()> {
+    let options = Options {
+        rounds: 1,
+        seconds: 0,
+        instructions: true,
+        only: LOADS.into(),
+    };
+    let disk = NullBlk::new(DISK_MEBIBYTES)?;
+    let image = Image::new(&disk)?;
+    for load in Load::all(&options) {
+        for target in TARGETS {
+            let open = target.open_file(&image.written)?;
+            println!("{}, {target}", load.name);
+            measure(&load, open.device(), &options)?;
+        }
+    }
+    Ok(())
+}
+
+fn measure(load: &Load, device: &Path, options: &Options) -> Result<()> {
+    let instructions = || {
+        (0..TRIES).try_fold(f64::INFINITY, |least, _| {
+            anyhow::Ok(least.min(load.run(device, options)?.instructions))
+        })
+    };
+    let before = instructions()?;
+    println!("  {before:8.0} instructions for an I/O, unwatched");
+    let watcher = Watcher::start(device)?;
+    let added = instructions()? - before;
+    println!("  {added:+8.0} watched ({:+.1} %)", added / before * 100.0);
+    let programs = {
+        let _statistics = Statistics::on()?;
+        let earlier = Programs::of(watcher.child.id())?;
+        load.run(device, options)?;
+        Programs::of(watcher.child.id())?.since(&earlier)
+    };
+    drop(watcher);
+    println!("  {:+8.0} afterwards", instructions()? - before);
+    print!("{}", programs.text(Load::COUNTED));
+    Ok(())
+}
+
+/// rloop-top that watches a device, until dropped.
+struct Watcher {
+    child: Child,
+}
+
+impl Watcher {
+    /// Starts it, and returns when it watches. It looks at its counters once a minute, and so not while one
+    /// of our loads runs: that is the program's own work, and not the probes'.
+    fn start(device: &Path) -> Result<Self> {
+        let mut child = Command::new("rloop-top")
+            .args(["--json", "--interval=60"])
+            .arg(device)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("could not start rloop-top")?;
+        let output = child.stdout.take().context("no output")?;
+        let watcher = Self { child };
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        ensure!(!line.is_empty(), "rloop-top ended at once");
+        Ok(watcher)
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if let Err(error) = run!["kill", "-TERM", self.child.id().to_string()] {
+            println!("{error:#}");
+        }
+        // It has no more to say.
+        let _ = self.child.wait();
+    }
+}
