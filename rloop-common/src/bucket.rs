@@ -62,6 +62,19 @@ impl<const SUB_BITS: u32, const BUCKETS: usize> Scale<SUB_BITS, BUCKETS> {
     }
 }
 
+impl Coarse {
+    /// The bucket that a value falls into, from its bucket of a [`Fine`] histogram: 16 of those are one of
+    /// these, from the first octave on that both have.
+    #[inline(always)]
+    pub const fn of_fine(index: usize) -> usize {
+        if index < 64 {
+            Self::index(index as u64)
+        } else {
+            index / 16 + 16
+        }
+    }
+}
+
 /// The position of the highest set bit of a value that is not zero.
 ///
 /// Written as halvings because BPF before instruction set v4 has no count-leading-zeros, and the
@@ -123,6 +136,12 @@ mod tests {
         fn any_value_has_a_bucket(ns: u64) {
             prop_assert!(Fine::index(ns) < FINE_BUCKETS);
             prop_assert!(Coarse::index(ns) < COARSE_BUCKETS);
+        }
+
+        #[test]
+        fn a_fine_bucket_tells_the_coarse_one(ns: u64, shift in 0u32..64) {
+            let ns = ns >> shift;
+            prop_assert_eq!(Coarse::of_fine(Fine::index(ns)), Coarse::index(ns));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The counters of one device, one block per CPU.
 
 use crate::bucket::{COARSE_BUCKETS, FINE_BUCKETS};
+use crate::extent::Found;
 use crate::op::OPS;
 
 /// Counters of one operation.
@@ -111,6 +112,8 @@ pub struct DeviceBlock {
     pub split: Split,
     /// Which of them are split.
     pub sampling: Sampling,
+    /// What the probes last looked up in the extent table.
+    pub found: Found,
     /// Bytes by path.
     pub bypass: Bypass,
     /// Hole fills, conversions and punches.
@@ -123,15 +126,17 @@ pub struct DeviceBlock {
     pub commits: u64,
     /// Start to completion, [`Fine`](crate::bucket::Fine) buckets.
     pub total: [[u32; FINE_BUCKETS]; OPS],
-    /// Start to issue, [`Coarse`](crate::bucket::Coarse) buckets.
+    /// Start to issue, [`Coarse`](crate::bucket::Coarse) buckets. Of reads and writes only those that
+    /// are split are here, each as often as it counts there.
     pub queue: [[u32; COARSE_BUCKETS]; OPS],
-    /// Issue to completion, [`Coarse`](crate::bucket::Coarse) buckets.
+    /// Issue to completion, of the same ones.
     pub service: [[u32; COARSE_BUCKETS]; OPS],
 }
 
 const _: () = assert!(size_of::<OpCounters>() == 56);
-const _: () =
-    assert!(size_of::<DeviceBlock>() == 5 * 56 + 56 + 16 + 32 + 48 + 24 + 4 * 5 * (2048 + 288));
+const _: () = assert!(
+    size_of::<DeviceBlock>() == 5 * 56 + 56 + 16 + 32 + 32 + 48 + 24 + 4 * 5 * (2048 + 288)
+);
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted above); any bit pattern is valid.
 #[cfg(feature = "user")]

@@ -56,6 +56,24 @@ impl TableHead {
     }
 }
 
+/// Where a byte lies in an extent table.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Found {
+    /// The number of the table.
+    pub generation: u32,
+    /// The extent.
+    pub extent: u32,
+    /// Where it starts, in bytes.
+    pub start: u64,
+    /// Where the one after it starts.
+    pub next: u64,
+    /// Extent `i` counts in cell `i >> shift`.
+    pub shift: u64,
+}
+
+const _: () = assert!(size_of::<Found>() == 32);
+
 /// Counters of one cell.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]

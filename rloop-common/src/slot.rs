@@ -14,7 +14,7 @@ pub struct Slot {
     pub request: u64,
     /// `rq->start_time_ns` as it was at submission, 0 when the kernel keeps no I/O statistics.
     pub start_ns: u64,
-    /// When the driver got the request.
+    /// When the driver got the request; 1 if it did and nobody asks when.
     pub issue_ns: u64,
     /// Byte offset on the device.
     pub offset_bytes: u64,

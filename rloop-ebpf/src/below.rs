@@ -76,6 +76,9 @@ unsafe fn each_slot(request: *const u8, note: impl Fn(*mut Slot)) {
 /// As [`load`].
 #[inline(always)]
 pub unsafe fn started(request: *const u8) {
+    if !flight::any() {
+        return;
+    }
     // SAFETY: by the caller's promise; a slot is a map value.
     unsafe {
         each_slot(request, |slot| {
@@ -92,6 +95,9 @@ pub unsafe fn started(request: *const u8) {
 /// As [`load`].
 #[inline(always)]
 pub unsafe fn ended(request: *const u8) {
+    if !flight::any() {
+        return;
+    }
     // SAFETY: by the caller's promise; a slot is a map value.
     unsafe {
         each_slot(request, |slot| {

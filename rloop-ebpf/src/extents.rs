@@ -1,11 +1,11 @@
 //! Which extents a request touches.
 
 use aya_ebpf::helpers::generated::bpf_loop;
-use core::ffi::c_void;
+use core::{ffi::c_void, hint::black_box};
 use rloop_common::{
-    bucket::Coarse,
+    bucket::{COARSE_BUCKETS, Coarse},
     device::DeviceBlock,
-    extent::{END, ExtentCell, LEAF, Leaf, MAX_EXTENTS_PER_REQUEST, TableHead},
+    extent::{END, ExtentCell, Found, LEAF, Leaf, MAX_EXTENTS_PER_REQUEST, TableHead},
     slot::Slot,
 };
 
@@ -33,6 +33,8 @@ struct Walk {
     touched: u32,
     /// The walk saw the request's end.
     done: u32,
+    /// The latency's bucket.
+    bucket: u64,
 }
 
 /// The place of the last start at or before `offset`, or place 0.
@@ -74,7 +76,7 @@ extern "C" fn visit(_step: u32, walk: *mut c_void) -> i64 {
         if let Some(cell) = CELLS.get_value_ptr_mut((*walk).place, &(index >> ((*walk).shift & 31)))
         {
             if (*walk).latency_ns != 0 {
-                timed(cell, (*walk).latency_ns);
+                timed(cell, (*walk).latency_ns, (*walk).bucket as usize);
             } else {
                 counted(cell, end - (*walk).start, (*walk).write != 0);
             }
@@ -109,17 +111,15 @@ unsafe fn counted(cell: *mut ExtentCell, bytes: u64, write: bool) {
 /// # Safety
 /// `cell` is a map value.
 #[inline(always)]
-unsafe fn timed(cell: *mut ExtentCell, latency_ns: u64) {
+unsafe fn timed(cell: *mut ExtentCell, latency_ns: u64, bucket: usize) {
     // SAFETY: by the caller's promise.
     unsafe {
         if latency_ns > (*cell).max_ns {
             (*cell).max_ns = latency_ns;
         }
-        bump(
-            (&raw mut (*cell).latency)
-                .cast::<u32>()
-                .add(Coarse::index(latency_ns)),
-        );
+        if bucket < COARSE_BUCKETS {
+            bump((&raw mut (*cell).latency).cast::<u32>().add(bucket), 1);
+        }
     }
 }
 
@@ -144,43 +144,63 @@ fn run(walk: &mut Walk) -> bool {
 pub unsafe fn submitted(device: u32, block: *mut DeviceBlock, slot: *mut Slot, write: bool) {
     // SAFETY: by the caller's promise.
     unsafe {
-        if attribute(device, slot, write).is_none() {
+        if attribute(device, &raw mut (*block).found, slot, write).is_none() {
             add(&raw mut (*block).unattributed, 1);
             debug::extent_missed(device, (*slot).offset_bytes, (*slot).len_bytes);
         }
     }
 }
 
-/// Where a byte lies in a device's table.
-struct Found {
-    generation: u32,
-    place: u32,
-    extent: u32,
-    shift: u32,
-    /// Start of the extent after it.
-    next: u64,
+/// Where the device's table and cells of a number are.
+#[inline(always)]
+fn place(device: u32, generation: u32) -> u32 {
+    2 * device + (generation & 1)
+}
+
+/// Looks `offset` up, beginning with what was found before: a search costs more than all else that is
+/// done for a request when it is issued, and few extents or sequential work need it rarely.
+///
+/// # Safety
+/// `last` is a part of a map value.
+#[inline(always)]
+unsafe fn find_near(device: u32, last: *mut Found, offset: u64) -> Option<Found> {
+    let generation = *CURRENT.get(device)?;
+    // SAFETY: by the caller's promise. Only one program writes it, which does not run twice at once on a
+    // processor.
+    unsafe {
+        if (*last).generation == generation && offset >= (*last).start && offset < (*last).next {
+            return Some(*last);
+        }
+        let found = find(device, generation, offset)?;
+        *last = found;
+        Some(found)
+    }
 }
 
 #[inline(always)]
-fn find(device: u32, offset: u64) -> Option<Found> {
-    let generation = *CURRENT.get(device)?;
-    let place = 2 * device + (generation & 1);
+fn find(device: u32, generation: u32, offset: u64) -> Option<Found> {
+    let place = place(device, generation);
     let root = TABLES.get_value(place, &0)?;
     let head = TableHead::from_bits(root[0]);
     if head.count == 0 {
         return None;
     }
-    let branch = search(root, head.first, offset) as u32;
+    let branch = if head.count <= LEAF as u32 {
+        0
+    } else {
+        search(root, head.first, offset) as u32
+    };
     let leaf = TABLES.get_value(place, &(branch + 1))?;
     let twig = search(leaf, head.first, offset);
     let extent = branch << LEAF_BITS | twig as u32;
     Some(Found {
         generation,
-        place,
         extent,
-        shift: u32::from(head.shift) & 31,
+        shift: u64::from(head.shift) & 31,
+        start: leaf[twig],
         next: if twig < LEAF - 1 {
-            leaf[(twig + 1) & (LEAF - 1)]
+            // The mask is for the verifier, which forgets what was compared; the compiler would drop it.
+            leaf[black_box(twig + 1) & (LEAF - 1)]
         } else {
             start_of(place, extent + 1)
         },
@@ -190,31 +210,34 @@ fn find(device: u32, offset: u64) -> Option<Found> {
 /// # Safety
 /// `slot` is a map value.
 #[inline(always)]
-unsafe fn attribute(device: u32, slot: *mut Slot, write: bool) -> Option<()> {
+unsafe fn attribute(device: u32, last: *mut Found, slot: *mut Slot, write: bool) -> Option<()> {
     // SAFETY: by the caller's promise, and the same of cells.
     unsafe {
         let start = (*slot).offset_bytes;
         let end = start + u64::from((*slot).len_bytes);
-        let found = find(device, start)?;
+        let found = find_near(device, last, start)?;
+        let place = place(device, found.generation);
         (*slot).generation = found.generation;
         (*slot).extent = found.extent;
-        (*slot).shift = found.shift;
+        let shift = found.shift as u32 & 31;
+        (*slot).shift = shift;
         if end <= found.next {
-            let cell = CELLS.get_value_ptr_mut(found.place, &(found.extent >> found.shift))?;
+            let cell = CELLS.get_value_ptr_mut(place, &(found.extent >> shift))?;
             (*slot).touched = 1;
             counted(cell, end - start, write);
             return Some(());
         }
         let mut walk = Walk {
-            place: found.place,
+            place,
             extent: found.extent,
-            shift: found.shift,
+            shift,
             write: u32::from(write),
             start,
             end,
             latency_ns: 0,
             touched: 0,
             done: 0,
+            bucket: 0,
         };
         let all = run(&mut walk);
         (*slot).touched = walk.touched;
@@ -222,12 +245,14 @@ unsafe fn attribute(device: u32, slot: *mut Slot, write: bool) -> Option<()> {
     }
 }
 
-/// Adds a completed read's or write's latency to the extents it touched.
+/// Adds a completed read's or write's latency, which has the [`Fine`](rloop_common::bucket::Fine) bucket
+/// `fine`, to the extents it touched.
 ///
 /// # Safety
 /// `slot` is a map value.
 #[inline(always)]
-pub unsafe fn completed(device: u32, slot: *mut Slot, latency_ns: u64) -> Option<()> {
+pub unsafe fn completed(device: u32, slot: *mut Slot, latency_ns: u64, fine: usize) -> Option<()> {
+    let bucket = Coarse::of_fine(fine);
     let latency_ns = if latency_ns == 0 { 1 } else { latency_ns };
     // SAFETY: by the caller's promise, and the same of cells.
     unsafe {
@@ -235,18 +260,19 @@ pub unsafe fn completed(device: u32, slot: *mut Slot, latency_ns: u64) -> Option
             return None;
         }
         // The cells of the table before the current one are still there; older ones are not.
-        if *CURRENT.get(device)? - (*slot).generation > 1 {
-            let found = find(device, (*slot).offset_bytes)?;
+        let generation = *CURRENT.get(device)?;
+        if generation - (*slot).generation > 1 {
+            let found = find(device, generation, (*slot).offset_bytes)?;
             (*slot).generation = found.generation;
             (*slot).extent = found.extent;
-            (*slot).shift = found.shift;
+            (*slot).shift = found.shift as u32;
             (*slot).touched = 2;
         }
-        let place = 2 * device + ((*slot).generation & 1);
+        let place = place(device, (*slot).generation);
         let shift = (*slot).shift & 31;
         if (*slot).touched == 1 {
             let cell = CELLS.get_value_ptr_mut(place, &((*slot).extent >> shift))?;
-            timed(cell, latency_ns);
+            timed(cell, latency_ns, bucket);
             return Some(());
         }
         let start = (*slot).offset_bytes;
@@ -260,6 +286,7 @@ pub unsafe fn completed(device: u32, slot: *mut Slot, latency_ns: u64) -> Option
             latency_ns,
             touched: 0,
             done: 0,
+            bucket: bucket as u64,
         });
     }
     Some(())

@@ -8,10 +8,19 @@ use rloop_common::slot::Slot;
 use crate::{
     kernel::{
         CMD_IOCB, DISK_MAJOR, DISK_MINOR, Q_DISK, RQ_INTERNAL_TAG, RQ_Q, RQ_SIZE, RQ_TAG, follow,
-        peek_pair, watched,
+        peek, peek_pair, watched,
     },
-    maps::{FLIGHT, FLIGHT_BITS, SLOTS},
+    maps::{FLIGHT, FLIGHT_BITS, QUEUE_BITS, QUEUES, SLOTS, SPLITS, add, put},
 };
+
+/// A request queue, and the device slot that it belonged to when it was last looked up.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Queue {
+    /// Its address.
+    address: u64,
+    device: u64,
+}
 
 /// Multiplied by it, addresses that follow one another lie far apart (2^32 over the golden ratio).
 const SPREAD: u32 = 0x9e37_79b9;
@@ -60,7 +69,28 @@ pub fn enter(request: u64, device: u32, tag: u32) -> bool {
         }
         *entry = u64::from(place) << 32 | u64::from(iocb);
     }
+    count(1);
     true
+}
+
+/// A request that was entered is over.
+#[inline(always)]
+pub fn leave() {
+    count(u64::MAX);
+}
+
+#[inline(always)]
+fn count(change: u64) {
+    if let Some(splits) = SPLITS.get_ptr_mut(0) {
+        add(splits, change);
+    }
+}
+
+/// There may be requests to look for below. Most of the time there are none, and to know that costs a
+/// tenth of a search. One whose device goes before it completes keeps the search on, and nothing else.
+#[inline(always)]
+pub fn any() -> bool {
+    SPLITS.get(0).is_some_and(|&splits| splits != 0)
 }
 
 /// The slot of the request that a `kiocb` belongs to, if that is a request that is split.
@@ -82,16 +112,53 @@ pub fn split_slot(iocb: *const u8) -> Option<*mut Slot> {
 #[inline(always)]
 pub fn slot(iocb: *const u8) -> Option<(u32, *mut Slot)> {
     let request = iocb.wrapping_sub(distance() as usize);
-    let disk = follow(follow(request, &RQ_Q), &Q_DISK);
-    let [major, minor] = peek_pair(disk, &DISK_MAJOR, &DISK_MINOR);
-    let device = watched(major << 20 | minor)?;
-    let [tag, scheduler_tag] = peek_pair(request, &RQ_TAG, &RQ_INTERNAL_TAG);
-    let tag = if scheduler_tag as i32 >= 0 {
-        scheduler_tag
-    } else {
-        tag
-    };
+    let (queue, tag) = queue_and_tag(request);
+    let known = QUEUES.get_ptr_mut((queue as u32).wrapping_mul(SPREAD) >> (32 - QUEUE_BITS))?;
+    // SAFETY: map values live as long as the program runs. Half an entry of somebody else's leads to a
+    // slot that is not the request's.
+    unsafe {
+        if (*known).address == queue
+            && let Some(found) = held((*known).device as u32, tag, request as u64)
+        {
+            return Some(found);
+        }
+        let disk = follow(queue as *const u8, &Q_DISK);
+        let [major, minor] = peek_pair(disk, &DISK_MAJOR, &DISK_MINOR);
+        let device = watched(major << 20 | minor)?;
+        let found = held(device, tag, request as u64)?;
+        put(&raw mut (*known).address, queue);
+        put(&raw mut (*known).device, u64::from(device));
+        Some(found)
+    }
+}
+
+/// A device and the slot of a tag, if that holds the request.
+#[inline(always)]
+fn held(device: u32, tag: u32, request: u64) -> Option<(u32, *mut Slot)> {
     let slot = SLOTS.get_value_ptr_mut(device, &tag)?;
     // SAFETY: a map value lives as long as the program runs.
-    (unsafe { (*slot).request } == request as u64).then_some((device, slot))
+    (unsafe { (*slot).request } == request).then_some((device, slot))
+}
+
+/// The address of a request's queue, and its tag. Every call to read something costs as much as twenty
+/// words do, so it is one where the tags lie near the queue.
+#[inline(always)]
+fn queue_and_tag(request: *const u8) -> (u64, u32) {
+    const WORDS: usize = 5;
+    let tags = RQ_TAG.load().wrapping_sub(RQ_Q.load());
+    let (queue, tag, scheduler_tag) = if tags as usize == (WORDS - 1) * size_of::<u64>()
+        && RQ_INTERNAL_TAG.load() == RQ_TAG.load() + 4
+    {
+        let words: [u64; WORDS] = peek(request, &RQ_Q);
+        let tags = words[WORDS - 1];
+        (words[0], tags as u32, (tags >> 32) as u32)
+    } else {
+        let [tag, scheduler_tag] = peek_pair(request, &RQ_TAG, &RQ_INTERNAL_TAG);
+        (peek(request, &RQ_Q), tag, scheduler_tag)
+    };
+    if scheduler_tag as i32 >= 0 {
+        (queue, scheduler_tag)
+    } else {
+        (queue, tag)
+    }
 }

@@ -49,6 +49,15 @@ pub static FLIGHT: Array<u64, { 1 << FLIGHT_BITS }> = Array::new();
 /// 16 KiB, to stay in a processor's cache: with 32 requests in flight, one in 64 finds its place taken.
 pub const FLIGHT_BITS: u32 = 11;
 
+/// How many requests in flight are split.
+#[btf_map]
+pub static SPLITS: Array<u64, 1> = Array::new();
+/// The devices of request queues seen before, by the queue's address spread over [`QUEUE_BITS`] bits.
+#[btf_map]
+pub static QUEUES: Array<crate::flight::Queue, { 1 << QUEUE_BITS }> = Array::new();
+/// As many places as devices are watched at most.
+pub const QUEUE_BITS: u32 = DEVICES_MAX.ilog2();
+
 /// By minor number of a loop device: its device slot plus one in the lower 16 bits, 0 if it is not
 /// watched; and [`BELOW`](rloop_common::device::BELOW).
 #[btf_map]
@@ -103,11 +112,11 @@ pub fn add(counter: *mut u64, value: u64) {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, value) };
 }
 
-/// Adds one to a bucket that other programs may be adding to.
+/// Adds to a bucket that other programs may be adding to.
 #[inline(always)]
-pub fn bump(bucket: *mut u32) {
+pub fn bump(bucket: *mut u32, value: u32) {
     // SAFETY: as in `add`.
-    unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(bucket, 1) };
+    unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(bucket, value) };
 }
 
 /// Writes one field. The compiler would make one call of `memset` of several zeros, and that is a loop

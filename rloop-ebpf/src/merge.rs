@@ -3,7 +3,7 @@
 use aya_ebpf::{EbpfContext as _, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
-    below,
+    below, flight,
     kernel::{BIO_SIZE, disk_number, load, watched},
     maps::{add, block},
     request::{counters, slot_of},
@@ -24,6 +24,9 @@ pub fn rq_merge(ctx: BtfTracePointContext) -> i32 {
             && let Some(counters) = counters(block, (*slot).op)
         {
             (*slot).request = 0;
+            if (*slot).weight != 0 {
+                flight::leave();
+            }
             // Minus one; the sum over all processors is right.
             add(&raw mut (*counters).submitted, u64::MAX);
             add(&raw mut (*block).merges, 1);
