@@ -11,6 +11,7 @@ use rloop_common::{
 
 use crate::{
     debug,
+    inner::Values as _,
     maps::{CELLS, CURRENT, TABLES, add, bump},
 };
 
@@ -53,12 +54,18 @@ fn search(leaf: &Leaf, first: u16, offset: u64) -> usize {
     low
 }
 
+/// One of a table's leaves; the first is its root.
+#[inline(always)]
+fn leaf(place: u32, index: u32) -> Option<&'static Leaf> {
+    let leaf = TABLES.value(place, index)?;
+    // SAFETY: a map value, which the program has written before it made the table current.
+    Some(unsafe { &*leaf })
+}
+
 /// Where extent `index` starts, in bytes; [`END`] if there is none.
 #[inline(always)]
 fn start_of(place: u32, index: u32) -> u64 {
-    TABLES
-        .get_value(place, &((index >> LEAF_BITS) + 1))
-        .map_or(END, |leaf| leaf[index as usize & (LEAF - 1)])
+    leaf(place, (index >> LEAF_BITS) + 1).map_or(END, |leaf| leaf[index as usize & (LEAF - 1)])
 }
 
 /// Adds to one extent's counters; 1 ends the walk.
@@ -73,8 +80,7 @@ extern "C" fn visit(_step: u32, walk: *mut c_void) -> i64 {
         } else {
             (*walk).end
         };
-        if let Some(cell) = CELLS.get_value_ptr_mut((*walk).place, &(index >> ((*walk).shift & 31)))
-        {
+        if let Some(cell) = CELLS.value((*walk).place, index >> ((*walk).shift & 31)) {
             if (*walk).latency_ns != 0 {
                 timed(cell, (*walk).latency_ns, (*walk).bucket as usize);
             } else {
@@ -180,7 +186,7 @@ unsafe fn find_near(device: u32, last: *mut Found, offset: u64) -> Option<Found>
 #[inline(always)]
 fn find(device: u32, generation: u32, offset: u64) -> Option<Found> {
     let place = place(device, generation);
-    let root = TABLES.get_value(place, &0)?;
+    let root = leaf(place, 0)?;
     let head = TableHead::from_bits(root[0]);
     if head.count == 0 {
         return None;
@@ -190,7 +196,7 @@ fn find(device: u32, generation: u32, offset: u64) -> Option<Found> {
     } else {
         search(root, head.first, offset) as u32
     };
-    let leaf = TABLES.get_value(place, &(branch + 1))?;
+    let leaf = leaf(place, branch + 1)?;
     let twig = search(leaf, head.first, offset);
     let extent = branch << LEAF_BITS | twig as u32;
     Some(Found {
@@ -222,7 +228,7 @@ unsafe fn attribute(device: u32, last: *mut Found, slot: *mut Slot, write: bool)
         let shift = found.shift as u32 & 31;
         (*slot).shift = shift;
         if end <= found.next {
-            let cell = CELLS.get_value_ptr_mut(place, &(found.extent >> shift))?;
+            let cell = CELLS.value(place, found.extent >> shift)?;
             (*slot).touched = 1;
             counted(cell, end - start, write);
             return Some(());
@@ -271,7 +277,7 @@ pub unsafe fn completed(device: u32, slot: *mut Slot, latency_ns: u64, fine: usi
         let place = place(device, (*slot).generation);
         let shift = (*slot).shift & 31;
         if (*slot).touched == 1 {
-            let cell = CELLS.get_value_ptr_mut(place, &((*slot).extent >> shift))?;
+            let cell = CELLS.value(place, (*slot).extent >> shift)?;
             timed(cell, latency_ns, bucket);
             return Some(());
         }

@@ -6,6 +6,7 @@
 use rloop_common::slot::Slot;
 
 use crate::{
+    inner::Values as _,
     kernel::{
         CMD_IOCB, DISK_MAJOR, DISK_MINOR, Q_DISK, RQ_INTERNAL_TAG, RQ_Q, RQ_SIZE, RQ_TAG, follow,
         peek, peek_pair, watched,
@@ -44,7 +45,7 @@ fn entry_of(iocb: u32) -> Option<*mut u64> {
 #[inline(always)]
 fn named(entry: u64) -> Option<*mut Slot> {
     let place = (entry >> 32) as u32;
-    SLOTS.get_value_ptr_mut(place >> DEVICE_SHIFT, &(place & TAG_MASK))
+    SLOTS.value(place >> DEVICE_SHIFT, place & TAG_MASK)
 }
 
 /// Enters a request that is submitted and will be split. False if another one in flight has the place.
@@ -135,7 +136,7 @@ pub fn slot(iocb: *const u8) -> Option<(u32, *mut Slot)> {
 /// A device and the slot of a tag, if that holds the request.
 #[inline(always)]
 fn held(device: u32, tag: u32, request: u64) -> Option<(u32, *mut Slot)> {
-    let slot = SLOTS.get_value_ptr_mut(device, &tag)?;
+    let slot = SLOTS.value(device, tag)?;
     // SAFETY: a map value lives as long as the program runs.
     (unsafe { (*slot).request } == request).then_some((device, slot))
 }

@@ -47,6 +47,8 @@ offsets! {
     RQF_FLUSH_SEQ,
     /// The bit `REQ_PREFLUSH`.
     REQ_PREFLUSH,
+    /// 1 where the kernel tells of a request only when it is issued: it has no `block_io_start`.
+    STARTS_AT_ISSUE,
     /// `request_queue.disk`
     Q_DISK,
     /// `gendisk.major`

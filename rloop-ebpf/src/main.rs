@@ -13,6 +13,7 @@ mod debug;
 mod extents;
 mod flight;
 mod hole;
+mod inner;
 mod kernel;
 mod maps;
 mod merge;

@@ -3,7 +3,6 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{
-    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE},
     btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, RingBuf},
     helpers::bpf_get_smp_processor_id,
     macros::btf_map,
@@ -16,23 +15,26 @@ use rloop_common::{
     who::{FileKey, Who, Work},
 };
 
-/// Inner maps are made by the program, each as large as its device needs, and read by mmap.
-const INNER: usize = (BPF_F_INNER_MAP | BPF_F_MMAPABLE) as usize;
+use crate::inner::{Inner, Values as _};
+
+type Inners<T, const BYTES: usize, const MOST: usize> = ArrayOfMaps<Inner<T, BYTES>, MOST>;
+
 /// The most devices watched at once.
 const DEVICES_MAX: usize = 256;
 
 /// By device slot: its counters, one block per CPU.
 #[btf_map]
-pub static BLOCKS: ArrayOfMaps<Array<DeviceBlock, 1, INNER>, DEVICES_MAX> = ArrayOfMaps::new();
+pub static BLOCKS: Inners<DeviceBlock, { size_of::<DeviceBlock>() }, DEVICES_MAX> =
+    ArrayOfMaps::new();
 /// By device slot: its requests in flight, by tag.
 #[btf_map]
-pub static SLOTS: ArrayOfMaps<Array<Slot, 1, INNER>, DEVICES_MAX> = ArrayOfMaps::new();
+pub static SLOTS: Inners<Slot, { size_of::<Slot>() }, DEVICES_MAX> = ArrayOfMaps::new();
 /// Two places for each device slot, of which [`CURRENT`] names the one in use: its extent table.
 #[btf_map]
-pub static TABLES: ArrayOfMaps<Array<Leaf, 1, INNER>, { 2 * DEVICES_MAX }> = ArrayOfMaps::new();
+pub static TABLES: Inners<Leaf, { size_of::<Leaf>() }, { 2 * DEVICES_MAX }> = ArrayOfMaps::new();
 /// In the same place: the counters of its extents.
 #[btf_map]
-pub static CELLS: ArrayOfMaps<Array<ExtentCell, 1, INNER>, { 2 * DEVICES_MAX }> =
+pub static CELLS: Inners<ExtentCell, { size_of::<ExtentCell>() }, { 2 * DEVICES_MAX }> =
     ArrayOfMaps::new();
 /// By device slot: the number of its extent table, which grows by one with each. Its lowest bit is the
 /// place in use. A table and its cells change together.
@@ -102,7 +104,7 @@ pub static EVENTS_LOST: Array<u64, 1> = Array::new();
 pub fn block(slot: u32) -> Option<*mut DeviceBlock> {
     // SAFETY: the helper has no preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() } as u32;
-    BLOCKS.get_value_ptr_mut(slot, &cpu)
+    BLOCKS.value(slot, cpu)
 }
 
 /// Adds to a counter that other programs may be adding to.

@@ -3,6 +3,9 @@
 //! The slot of a request is that of its tag, so nothing is inserted or looked up in a hash. A slot
 //! still open when its tag is submitted again is a completion that was lost; so submitted is always
 //! completed + lost + in flight.
+//!
+//! Before Linux 6.5 the kernel tells of a request only when it is issued to the driver. It is counted then,
+//! and a flush without data, which is never issued itself, when it completes.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use rloop_common::{
@@ -16,9 +19,10 @@ use rloop_common::{
 
 use crate::{
     below, commit, debug, extents, flight,
+    inner::Values as _,
     kernel::{
         REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS, RQ_SECTOR,
-        RQ_START, RQ_TAG, RQF_FLUSH_SEQ, disk_number, load, role, watched,
+        RQ_START, RQ_TAG, RQF_FLUSH_SEQ, STARTS_AT_ISSUE, disk_number, load, role, watched,
     },
     maps::{SLOTS, add, block, bump, put, send},
     sampling, split, who,
@@ -39,6 +43,18 @@ fn op_of(flags: u32, len_bytes: u32) -> Option<Op> {
         9 => Some(Op::WriteZeroes),
         _ => None,
     }
+}
+
+/// Whether it is a flush without data.
+///
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+unsafe fn is_flush(request: *const u8) -> bool {
+    // SAFETY: by the caller's promise.
+    let (flags, len): (u32, u32) =
+        unsafe { (load(request, &RQ_CMD_FLAGS), load(request, &RQ_DATA_LEN)) };
+    matches!(op_of(flags, len), Some(Op::Flush))
 }
 
 /// The counters of operation number `op`.
@@ -78,7 +94,7 @@ unsafe fn tag_of(request: *const u8) -> u32 {
 #[inline(always)]
 pub unsafe fn slot_of(device: u32, request: *const u8) -> Option<*mut Slot> {
     // SAFETY: by the caller's promise.
-    SLOTS.get_value_ptr_mut(device, &unsafe { tag_of(request) })
+    SLOTS.value(device, unsafe { tag_of(request) })
 }
 
 #[btf_tracepoint(function = "block_io_start")]
@@ -118,7 +134,7 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
     unsafe {
         add(&raw mut (*counters).submitted, 1);
         let tag = tag_of(request);
-        let Some(slot) = SLOTS.get_value_ptr_mut(device, &tag) else {
+        let Some(slot) = SLOTS.value(device, tag) else {
             debug::unknown_tag(device, op);
             return None;
         };
@@ -146,6 +162,29 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
     }
     who::submitted(device, len);
     Some(())
+}
+
+/// Whether a slot is that of the request which is issued. Where nothing was heard of it before, it becomes that.
+///
+/// # Safety
+/// As [`load`]; `slot` is that of the request's tag.
+#[inline(always)]
+unsafe fn has_slot(device: u32, request: *const u8, slot: *mut Slot) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        if STARTS_AT_ISSUE.load() == 0 {
+            return (*slot).request == request as u64;
+        }
+        // The flush machinery's own request is nobody's; and one that was handed back by the driver is
+        // issued again.
+        if load::<u32>(request, &RQ_CMD_FLAGS) & OP_MASK == REQ_OP_FLUSH {
+            return false;
+        }
+        let again = (*slot).request == request as u64
+            && (load::<*const u8>(request, &RQ_PART).is_null()
+                || (*slot).start_ns == load::<u64>(request, &RQ_START));
+        again || submitted(device, request).is_some()
+    }
 }
 
 /// Counts what a request moves. Until it is issued, others may still be merged into it.
@@ -197,7 +236,7 @@ pub fn rq_issue(ctx: BtfTracePointContext) -> i32 {
     unsafe {
         if let Some(device) = disk_number(request).and_then(watched)
             && let Some(slot) = slot_of(device, request)
-            && (*slot).request == request as u64
+            && has_slot(device, request, slot)
         {
             if (*slot).issue_ns == 0 {
                 let _ = issued_first(device, request, slot);
@@ -273,6 +312,9 @@ unsafe fn completed(device: u32, request: *const u8, error: u8) -> Option<()> {
     // the tag's owner writes its slot.
     unsafe {
         let slot = slot_of(device, request)?;
+        if STARTS_AT_ISSUE.load() != 0 && is_flush(request) {
+            submitted(device, request)?;
+        }
         if (*slot).request != request as u64 {
             debug::unknown_request(device, (*slot).op);
             return None;

@@ -79,6 +79,8 @@ pub(super) fn offsets(btf: &Btf) -> Vec<(&'static str, Option<u32>)> {
     offsets.push(("RQF_FLUSH_SEQ", 1u32.checked_shl(flush_sequence)));
     let bit = |name| btf.enumerator(name).and_then(|bit| 1u32.checked_shl(bit));
     offsets.push(("REQ_PREFLUSH", bit("__REQ_PREFLUSH")));
+    let has_start = btf.tracepoints().contains("block_io_start");
+    offsets.push(("STARTS_AT_ISSUE", Some(u32::from(!has_start))));
     offsets.push(("LOG_PAGES", btf.enumerator("IO_TREE_ROOT_DIRTY_LOG_PAGES")));
     offsets.push(("ORDERED_REGULAR", bit("BTRFS_ORDERED_REGULAR")));
     offsets.push(("ORDERED_PREALLOC", bit("BTRFS_ORDERED_PREALLOC")));

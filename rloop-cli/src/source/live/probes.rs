@@ -44,7 +44,6 @@ pub(super) const FAMILIES: &[Family] = &[
         required: true,
         hook: Hook::Btf,
         programs: &[
-            ("io_start", "block_io_start"),
             ("rq_issue", "block_rq_issue"),
             ("rq_complete", "block_rq_complete"),
         ],
@@ -63,6 +62,13 @@ pub(super) const FAMILIES: &[Family] = &[
             "DISK_MINOR",
             "REQ_PREFLUSH",
         ],
+    },
+    Family {
+        what: "requests that are not yet issued to the driver",
+        required: false,
+        hook: Hook::Btf,
+        programs: &[("io_start", "block_io_start")],
+        needs: &[],
     },
     Family {
         what: "requeues and merges",
