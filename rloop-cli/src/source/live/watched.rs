@@ -215,7 +215,10 @@ impl Watched {
             |file: &std::fs::File, start, len| match cache::cached_pages(file, start, len) {
                 Ok(pages) => Some(pages.resident),
                 Err(error) => {
-                    sample.unavailable.push(cache::explain(&error));
+                    let why = cache::explain(&error);
+                    if !sample.unavailable.contains(&why) {
+                        sample.unavailable.push(why);
+                    }
                     None
                 }
             };
