@@ -1,4 +1,4 @@
-//! Requests and bios that are merged into a request that is there already.
+//! Bios that become requests, or are merged into one that is there already; and requests that are.
 
 use aya_ebpf::{EbpfContext as _, macros::btf_tracepoint, programs::BtfTracePointContext};
 
@@ -30,6 +30,19 @@ pub fn rq_merge(ctx: BtfTracePointContext) -> i32 {
             // Minus one; the sum over all processors is right.
             add(&raw mut (*counters).submitted, u64::MAX);
             add(&raw mut (*block).merges, 1);
+        }
+    }
+    0
+}
+
+/// A request is made for a bio. Only where nothing else tells who submits it.
+#[btf_tracepoint(function = "block_getrq")]
+pub fn get_request(ctx: BtfTracePointContext) -> i32 {
+    let bio: *const u8 = ctx.arg(0);
+    // SAFETY: the argument of a BTF tracepoint is trusted.
+    unsafe {
+        if let Some(device) = below::bio_disk(bio).and_then(watched) {
+            who::submitted(device, load(bio, &BIO_SIZE));
         }
     }
     0

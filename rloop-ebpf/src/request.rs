@@ -5,7 +5,8 @@
 //! completed + lost + in flight.
 //!
 //! Before Linux 6.5 the kernel tells of a request only when it is issued to the driver. It is counted then,
-//! and a flush without data, which is never issued itself, when it completes.
+//! and a flush without data, which is never issued itself, when it completes. Who submits it is seen when it
+//! is made: a worker of the kernel's may issue it.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use rloop_common::{
@@ -160,7 +161,9 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
             }
         }
     }
-    who::submitted(device, len);
+    if STARTS_AT_ISSUE.load() == 0 {
+        who::submitted(device, len);
+    }
     Some(())
 }
 

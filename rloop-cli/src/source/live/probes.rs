@@ -38,7 +38,7 @@ pub(super) struct Family {
     pub needs: &'static [&'static str],
 }
 
-pub(super) const FAMILIES: &[Family] = &[
+const FAMILIES: &[Family] = &[
     Family {
         what: "requests",
         required: true,
@@ -245,6 +245,23 @@ pub(super) const FAMILIES: &[Family] = &[
     },
 ];
 
+/// In place of `block_io_start`, where that is missing.
+const BEFORE_IO_START: Family = Family {
+    what: "who submitted requests",
+    required: false,
+    hook: Hook::Btf,
+    programs: &[("get_request", "block_getrq")],
+    needs: &["BIO_BDEV", "BDEV_DISK", "BIO_SIZE"],
+};
+
+/// The families that make sense on a kernel with these types.
+pub(super) fn families(btf: &Btf) -> impl Iterator<Item = &'static Family> {
+    let has_start = btf.tracepoints().contains("block_io_start");
+    FAMILIES
+        .iter()
+        .chain((!has_start).then_some(&BEFORE_IO_START))
+}
+
 /// The loaded probes.
 pub(super) struct Probes {
     /// Their programs and maps.
@@ -288,7 +305,7 @@ pub(super) fn load(ring_bytes: Option<u32>, talk: bool) -> Result<Probes, Source
         .load(OBJECT)
         .map_err(|error| SourceError(refusal("cannot load the probes", &error)))?;
     let mut unavailable = Vec::new();
-    for family in FAMILIES {
+    for family in families(&btf) {
         let missing = family
             .needs
             .iter()
