@@ -8,21 +8,18 @@ use rloop_common::slot::Slot;
 
 use crate::{
     flight,
-    kernel::{
-        BDEV_DISK, BIO_BDEV, BIO_NEXT, BIO_PRIVATE, DIO_IOCB, DISK_MAJOR, DISK_MINOR, RQ_BIO,
-        follow, load,
-    },
+    kernel::{BDEV_DISK, BIO_BDEV, BIO_NEXT, BIO_PRIVATE, DIO_IOCB, RQ_BIO, follow, load},
 };
 
 /// The most bios of one disk request that are followed.
 const BIOS_MAX: usize = 8;
 
-/// The device number of a bio's disk.
+/// A bio's disk.
 ///
 /// # Safety
 /// As [`load`].
 #[inline(always)]
-pub unsafe fn bio_disk(bio: *const u8) -> Option<u32> {
+pub unsafe fn bio_disk(bio: *const u8) -> Option<*const u8> {
     // SAFETY: `bio` is trusted by the caller's promise.
     unsafe {
         let bdev: *const u8 = load(bio, &BIO_BDEV);
@@ -30,10 +27,7 @@ pub unsafe fn bio_disk(bio: *const u8) -> Option<u32> {
             return None;
         }
         let disk: *const u8 = load(bdev, &BDEV_DISK);
-        if disk.is_null() {
-            return None;
-        }
-        Some(load::<u32>(disk, &DISK_MAJOR) << 20 | load::<u32>(disk, &DISK_MINOR))
+        if disk.is_null() { None } else { Some(disk) }
     }
 }
 

@@ -8,8 +8,8 @@ use rloop_common::slot::Slot;
 use crate::{
     inner::Values as _,
     kernel::{
-        CMD_IOCB, DISK_MAJOR, DISK_MINOR, Q_DISK, RQ_INTERNAL_TAG, RQ_Q, RQ_SIZE, RQ_TAG, follow,
-        peek, peek_pair, watched,
+        CMD_IOCB, DISK_MAJOR, DISK_MINOR, LOOP_MAJOR, Q_DISK, RQ_INTERNAL_TAG, RQ_Q, RQ_SIZE,
+        RQ_TAG, follow, loop_role, peek, peek_pair,
     },
     maps::{FLIGHT, FLIGHT_BITS, QUEUE_BITS, QUEUES, SLOTS, SPLITS, add, put},
 };
@@ -125,7 +125,10 @@ pub fn slot(iocb: *const u8) -> Option<(u32, *mut Slot)> {
         }
         let disk = follow(queue as *const u8, &Q_DISK);
         let [major, minor] = peek_pair(disk, &DISK_MAJOR, &DISK_MINOR);
-        let device = watched(major << 20 | minor)?;
+        if major != LOOP_MAJOR {
+            return None;
+        }
+        let device = loop_role(minor).device?;
         let found = held(device, tag, request as u64)?;
         put(&raw mut (*known).address, queue);
         put(&raw mut (*known).device, u64::from(device));

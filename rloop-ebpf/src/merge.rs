@@ -4,7 +4,7 @@ use aya_ebpf::{EbpfContext as _, macros::btf_tracepoint, programs::BtfTracePoint
 
 use crate::{
     below, flight,
-    kernel::{BIO_SIZE, disk_number, load, watched},
+    kernel::{BIO_SIZE, disk, load, watched},
     maps::{add, block},
     request::{counters, slot_of},
     who,
@@ -17,7 +17,7 @@ pub fn rq_merge(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the argument of a BTF tracepoint is trusted; slots and blocks are map values, and only
     // the tag's owner writes its slot.
     unsafe {
-        if let Some(device) = disk_number(request).and_then(watched)
+        if let Some(device) = disk(request).and_then(|disk| watched(disk))
             && let Some(slot) = slot_of(device, request)
             && (*slot).request == request as u64
             && let Some(block) = block(device)
@@ -41,7 +41,7 @@ pub fn get_request(ctx: BtfTracePointContext) -> i32 {
     let bio: *const u8 = ctx.arg(0);
     // SAFETY: the argument of a BTF tracepoint is trusted.
     unsafe {
-        if let Some(device) = below::bio_disk(bio).and_then(watched) {
+        if let Some(device) = below::bio_disk(bio).and_then(|disk| watched(disk)) {
             who::submitted(device, load(bio, &BIO_SIZE));
         }
     }
@@ -64,7 +64,7 @@ fn merged(ctx: &BtfTracePointContext) -> i32 {
     let bio: *const u8 = ctx.arg(0);
     // SAFETY: the argument of a BTF tracepoint is trusted; blocks are map values.
     unsafe {
-        if let Some(device) = below::bio_disk(bio).and_then(watched)
+        if let Some(device) = below::bio_disk(bio).and_then(|disk| watched(disk))
             && let Some(block) = block(device)
         {
             add(&raw mut (*block).merges, 1);

@@ -23,7 +23,7 @@ use crate::{
     inner::Values as _,
     kernel::{
         REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS, RQ_SECTOR,
-        RQ_START, RQ_TAG, RQF_FLUSH_SEQ, STARTS_AT_ISSUE, disk_number, load, role, watched,
+        RQ_START, RQ_TAG, RQF_FLUSH_SEQ, STARTS_AT_ISSUE, disk, load, role, watched,
     },
     maps::{SLOTS, add, block, bump, put, send},
     sampling, split, who,
@@ -103,10 +103,10 @@ pub fn io_start(ctx: BtfTracePointContext) -> i32 {
     let request: *const u8 = ctx.arg(0);
     // SAFETY: the argument of a BTF tracepoint is trusted.
     unsafe {
-        let Some(number) = disk_number(request) else {
+        let Some(disk) = disk(request) else {
             return 0;
         };
-        let role = role(number);
+        let role = role(disk);
         if role.below {
             below::started(request);
         }
@@ -237,7 +237,7 @@ pub fn rq_issue(ctx: BtfTracePointContext) -> i32 {
     let request: *const u8 = ctx.arg(0);
     // SAFETY: the argument of a BTF tracepoint is trusted; slots are map values.
     unsafe {
-        if let Some(device) = disk_number(request).and_then(watched)
+        if let Some(device) = disk(request).and_then(|disk| watched(disk))
             && let Some(slot) = slot_of(device, request)
             && has_slot(device, request, slot)
         {
@@ -263,7 +263,7 @@ pub fn rq_requeue(ctx: BtfTracePointContext) -> i32 {
     let request: *const u8 = ctx.arg(0);
     // SAFETY: the argument of a BTF tracepoint is trusted; slots and blocks are map values.
     unsafe {
-        if let Some(device) = disk_number(request).and_then(watched)
+        if let Some(device) = disk(request).and_then(|disk| watched(disk))
             && let Some(slot) = slot_of(device, request)
             && (*slot).request == request as u64
             && let Some(block) = block(device)
@@ -280,10 +280,10 @@ pub fn rq_complete(ctx: BtfTracePointContext) -> i32 {
     let request: *const u8 = ctx.arg(0);
     // SAFETY: the argument of a BTF tracepoint is trusted.
     unsafe {
-        let Some(number) = disk_number(request) else {
+        let Some(disk) = disk(request) else {
             return 0;
         };
-        let role = role(number);
+        let role = role(disk);
         if role.below {
             below::ended(request);
         }
