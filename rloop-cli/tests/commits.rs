@@ -292,7 +292,7 @@ fn an_ext4_without_a_journal_commits_nothing_and_says_so() {
 }
 
 #[test]
-fn a_commit_for_each_write_is_a_finding() {
+fn each_write_has_its_commit_until_one_sync_does_for_all() {
     if !root_or_skip() {
         return;
     }
@@ -312,8 +312,13 @@ fn a_commit_for_each_write_is_a_finding() {
             .as_u64()
             .is_some_and(|ns| ns > 0)
     );
-    // The file lies on the image's loop device.
-    assert_eq!(findings(&told), ["commit-per-write", "nested"]);
+    // The file lies on the image's loop device. Whether a commit takes longer than its write, without which it is
+    // no finding, is up to the machine; the findings' own tests have both.
+    let found = findings(&told);
+    assert!(
+        found == ["commit-per-write", "nested"] || found == ["nested"],
+        "{found:?}"
+    );
 
     // The same writes again change no mapping, and one sync is enough for all of them.
     write_blocks(device.path(), (0..47).map(|i| i * MIB));
