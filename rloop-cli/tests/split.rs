@@ -129,7 +129,7 @@ fn one_of_many_stands_for_all_and_counts_stay_exact() {
     write(&file, 0, 16 << 20);
     let device = attached(&file, &direct());
     let mut live = watch(&[&device]);
-    let before = settled(&mut live, &device);
+    let first = settled_sample(&mut live, &device);
     let io = open_direct(device.path());
     thread::scope(|scope| {
         for seed in 0..THREADS {
@@ -144,16 +144,23 @@ fn one_of_many_stands_for_all_and_counts_stay_exact() {
             });
         }
     });
-    let after = settled(&mut live, &device);
-    assert_nothing_vanished(&after);
+    let last = settled_sample(&mut live, &device);
+    let (before, after) = (of(&first, &device), of(&last, &device));
+    assert_nothing_vanished(after);
     let all = THREADS * READS;
-    assert_eq!(submitted(&before, &after, Op::Read), all);
+    assert_eq!(submitted(before, after, Op::Read), all);
     let reads = |sample: &DeviceSample| {
         let extents = sample.extent_counters.iter();
         extents.map(|extent| extent.reads).sum::<u64>()
     };
-    assert_eq!(reads(&after) - reads(&before), all);
-    let split = grown(&before, &after);
+    // A probe that is interrupted by its like does not run a second time, and the kernel counts that.
+    let missed = last.lost.recursion - first.lost.recursion;
+    let missing = all - (reads(after) - reads(before));
+    assert!(
+        missing <= missed,
+        "{missing} reads are missing, and {missed} runs"
+    );
+    let split = grown(before, after);
     assert_eq!(split.derived, 0, "{split:?}");
     let some = u64::from(SPLIT_PER_WINDOW)..all / 2;
     assert!(some.contains(&split.sampled), "{split:?}");
