@@ -7,6 +7,7 @@ mod folder;
 mod guest;
 mod guest_tests;
 mod kernel;
+mod kernels;
 mod line;
 mod module;
 mod other_kernel;
@@ -35,6 +36,8 @@ pub(crate) enum Lab {
     Build,
     /// Build the debug kernel: KASAN, lockdep, fault injection. It takes an hour.
     Kernel,
+    /// Ask each of Debian's kernels what rloop-top can show on it, and write docs/kernels.md.
+    Kernels,
     /// Run clippy on the module.
     Lint,
     /// Boot the guest and open a shell in it. `exit` powers it off.
@@ -112,6 +115,7 @@ impl Lab {
         match self {
             Self::Build => build(),
             Self::Kernel => kernel(),
+            Self::Kernels => kernels::run(),
             Self::Lint => lint(),
             Self::Shell { choice } => shell(choice),
             Self::Run {

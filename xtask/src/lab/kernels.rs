@@ -1,0 +1,162 @@
+//! Which numbers rloop-top has on which of Debian's kernels: asked in a guest with each, and written to `docs/kernels.md`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
+use serde_json::Value;
+
+use super::Choice;
+use super::guest::{End, Guest};
+use super::other_kernel::OtherKernel;
+use super::project::{Command, Products, Project};
+use crate::root;
+
+/// Where the table is.
+const TABLE: &str = "docs/kernels.md";
+
+/// Modules have their tracepoints only while they are loaded.
+const ASK: &str = "modprobe -aq loop ext4 xfs btrfs; rloop doctor --json";
+
+/// What one kernel has of each family of probes, and its version.
+struct Offer {
+    release: String,
+    families: Vec<(String, String)>,
+}
+
+/// Asks all, and writes the table.
+pub(super) fn run() -> Result<ExitCode> {
+    let others = OtherKernel::value_variants().iter().copied().map(Some);
+    let kernels = others.chain([None]).map(|kernel| Choice {
+        kernel,
+        ..Choice::STOCK
+    });
+    let offers: Vec<Offer> = kernels.map(ask).collect::<Result<_>>()?;
+    let text = table(&offers);
+    fs::write(root().join(TABLE), &text)?;
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(choice: Choice) -> Result<Offer> {
+    let folder = choice.folder()?;
+    let products = Products::build(&folder)?;
+    let project = Project::stage(&folder, &products, &Command::Line(ASK.to_owned()))?;
+    let mut guest = Guest::boot(&folder, &project, Stdio::piped())?;
+    let mut output = String::new();
+    let told = guest.output().context("QEMU has no output")?;
+    { told }.read_to_string(&mut output)?;
+    // Its status says whether something is missing, which is what is asked.
+    if let End::Died = guest.wait()? {
+        bail!("the guest died:\n{}", guest.log_tail()?);
+    }
+    let release = folder.release().to_owned();
+    let families = families(&output).with_context(|| format!("rloop doctor says: {output}"))?;
+    Ok(Offer { release, families })
+}
+
+/// The families of probes in what `rloop doctor --json` says, and what becomes of each: empty if all is well.
+fn families(json: &str) -> Result<Vec<(String, String)>> {
+    let told: Value = serde_json::from_str(json)?;
+    let groups = told["groups"].as_array().context("no groups")?;
+    let probes = groups.iter().find(|group| group["name"] == "probes");
+    let checks = probes.and_then(|group| group["checks"].as_array());
+    let checks = checks.context("no probes among the groups")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let family = |check: &Value| {
+        let why = if check["state"] == "ok" {
+            String::new()
+        } else {
+            text(&check["what"])
+                .trim_start_matches("not shown: ")
+                .to_owned()
+        };
+        (text(&check["name"]), why)
+    };
+    // The first three are of types, BPF and tracefs.
+    Ok(checks.iter().skip(3).map(family).collect())
+}
+
+fn table(offers: &[Offer]) -> String {
+    let mut text = "# What rloop-top shows on which kernel\n\n\
+                    Of stock loop devices, on the kernels of Debian 12, 13 and 13's backports; made by `cargo xtask lab kernels`.\n\n"
+        .to_owned();
+    let releases = offers.iter().map(|offer| offer.release.as_str());
+    text += &row("the probes of", releases);
+    text += &row("---", offers.iter().map(|_| "---"));
+    let mut reasons = BTreeMap::new();
+    for (family, _) in offers
+        .iter()
+        .max_by_key(|offer| offer.families.len())
+        .map_or(&[][..], |offer| &offer.families)
+    {
+        let cells = offers.iter().map(|offer| {
+            let found = offer.families.iter().find(|(name, _)| name == family);
+            match found {
+                Some((_, why)) if why.is_empty() => "yes".to_owned(),
+                Some((_, why)) => {
+                    let next = reasons.len() + 1;
+                    format!("no ({})", reasons.entry(why.clone()).or_insert(next))
+                }
+                None => "not needed".to_owned(),
+            }
+        });
+        let cells: Vec<String> = cells.collect();
+        text += &row(family, cells.iter().map(String::as_str));
+    }
+    let mut reasons: Vec<(String, usize)> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, number)| *number);
+    text.push('\n');
+    for (why, number) in reasons {
+        text += &format!("{number}. {why}\n");
+    }
+    text
+}
+
+fn row<'a>(first: &str, cells: impl Iterator<Item = &'a str>) -> String {
+    let cells: Vec<&str> = cells.collect();
+    format!("| {first} | {} |\n", cells.join(" | "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let offer = |release: &str, why: &str| Offer {
+            release: release.into(),
+            families: vec![
+                ("requests".into(), String::new()),
+                ("holes".into(), why.into()),
+            ],
+        };
+        let text = table(&[
+            offer("6.1", "no hook"),
+            offer("6.12", "no hook"),
+            offer("7.3", ""),
+        ]);
+        assert!(text.contains("| holes | no (1) | no (1) | yes |"), "{text}");
+        assert!(text.ends_with("\n1. no hook\n"), "{text}");
+    }
+
+    #[test]
+    fn what_doctor_says_is_read() {
+        let check = |name: &str, state: &str| serde_json::json!({"name": name, "state": state, "what": "why"});
+        let checks = ["a", "b", "c", "requests"].map(|name| check(name, "ok"));
+        let mut checks = Vec::from(checks);
+        checks.push(check("holes", "limited"));
+        let told = serde_json::json!({"groups": [{"name": "probes", "checks": checks}]});
+        let families = families(&told.to_string()).expect("is read");
+        assert_eq!(
+            families,
+            [
+                ("requests".into(), String::new()),
+                ("holes".into(), "why".into())
+            ]
+        );
+    }
+}
