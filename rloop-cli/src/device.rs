@@ -14,6 +14,7 @@ pub mod gaps;
 pub mod lease;
 pub mod list;
 pub mod mounts;
+mod rloop;
 
 pub use list::{Lister, LoopDevice, list};
 

@@ -8,9 +8,12 @@ pub mod abi;
 mod control;
 mod device;
 mod error;
+pub mod extents;
 pub mod node;
+mod trace;
 pub mod users;
 
 pub use control::{Attach, Control, Known};
 pub use device::{RloopDevice, find, list};
 pub use error::DriverError;
+pub use trace::check_version;

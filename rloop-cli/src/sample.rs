@@ -1,9 +1,13 @@
 //! Raw counters at one instant. All counters only grow while a device keeps its `instance`.
 
+mod rloop;
+
 use std::{fmt, sync::Arc};
 
 use rloop_common::op::OPS;
 use serde::{Deserialize, Serialize};
+
+pub use rloop::{Moved, RloopSample};
 
 /// Everything a [`Source`](crate::source::Source) knows at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,7 +60,7 @@ pub struct Unavailable {
 }
 
 /// What kind of device it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The kernel's loop driver.
@@ -108,6 +112,8 @@ pub struct DeviceSample {
     pub extents_per_cell: u32,
     /// Who submitted requests to it, most bytes first.
     pub submitters: Vec<Submitter>,
+    /// What only devices of rloop have.
+    pub rloop: Option<RloopSample>,
     /// What cannot be shown for this device.
     pub unavailable: Vec<Unavailable>,
 }
@@ -263,6 +269,31 @@ pub enum State {
     Unwritten,
     /// Has no blocks, reads as zeros.
     Hole,
+    /// rloop: is being filled.
+    Filling,
+    /// rloop: has data on disk that the filesystem was not told of yet.
+    Filled,
+    /// rloop: not in the extent map, so that I/O here begins with a worker.
+    Absent,
+}
+
+impl State {
+    /// The name used on screen and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Unwritten => "unwritten",
+            Self::Hole => "hole",
+            Self::Filling => "filling",
+            Self::Filled => "filled",
+            Self::Absent => "absent",
+        }
+    }
+
+    /// Whether there are blocks for it, as far as is known.
+    pub fn has_blocks(self) -> bool {
+        !matches!(self, Self::Hole | Self::Absent)
+    }
 }
 
 /// One extent; offsets are of the device (the loop offset is already taken off).
@@ -278,7 +309,7 @@ pub struct Extent {
     pub state: State,
 }
 
-/// The extents of a mapping that are no holes.
+/// The extents of a mapping that have blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataExtents {
     /// How many there are.
@@ -290,7 +321,7 @@ pub struct DataExtents {
 impl DataExtents {
     /// Counts them.
     pub fn of(extents: &[Extent]) -> Self {
-        let data = extents.iter().filter(|extent| extent.state != State::Hole);
+        let data = extents.iter().filter(|extent| extent.state.has_blocks());
         data.fold(Self::default(), |sum, extent| Self {
             count: sum.count + 1,
             bytes: sum.bytes + extent.len_bytes,

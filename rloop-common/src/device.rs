@@ -3,6 +3,7 @@
 use crate::bucket::{COARSE_BUCKETS, FINE_BUCKETS};
 use crate::extent::Found;
 use crate::op::OPS;
+use crate::rloop::Rloop;
 
 /// Counters of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,6 +125,8 @@ pub struct DeviceBlock {
     pub unattributed: u64,
     /// Commits of the filesystem below that a flush of the device waited for.
     pub commits: u64,
+    /// What only devices of rloop count.
+    pub rloop: Rloop,
     /// Start to completion, [`Fine`](crate::bucket::Fine) buckets.
     pub total: [[u32; FINE_BUCKETS]; OPS],
     /// Start to issue, [`Coarse`](crate::bucket::Coarse) buckets. Of reads and writes only those that
@@ -135,7 +138,8 @@ pub struct DeviceBlock {
 
 const _: () = assert!(size_of::<OpCounters>() == 56);
 const _: () = assert!(
-    size_of::<DeviceBlock>() == 5 * 56 + 56 + 16 + 32 + 32 + 48 + 24 + 4 * 5 * (2048 + 288)
+    size_of::<DeviceBlock>()
+        == 5 * 56 + 56 + 16 + 32 + 32 + 48 + 24 + size_of::<Rloop>() + 4 * 5 * (2048 + 288)
 );
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted above); any bit pattern is valid.

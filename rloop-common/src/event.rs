@@ -8,6 +8,8 @@ pub enum EventKind {
     Commit = 0,
     /// A request of a watched device completed with an error.
     Error = 1,
+    /// A commit of an rloop device ended, as its module tells.
+    RloopCommit = 2,
 }
 
 /// One event.
@@ -20,7 +22,7 @@ pub struct Event {
     pub device: u32,
     /// When, monotonic nanoseconds.
     pub time_ns: u64,
-    /// Commit: how long it took. Else 0.
+    /// Commits: how long it took. Else 0.
     pub duration_ns: u64,
     /// Error: byte offset of the request. Else 0.
     pub detail: u64,

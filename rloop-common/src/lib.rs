@@ -10,6 +10,7 @@ pub mod device;
 pub mod event;
 pub mod extent;
 pub mod op;
+pub mod rloop;
 pub mod slot;
 pub mod who;
 

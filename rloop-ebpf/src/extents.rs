@@ -297,3 +297,79 @@ pub unsafe fn completed(device: u32, slot: *mut Slot, latency_ns: u64, fine: usi
     }
     Some(())
 }
+
+/// A read or write that is done and whose slot nobody kept.
+pub struct Done {
+    /// From where on the device on, in bytes.
+    pub start: u64,
+    /// Up to where.
+    pub end: u64,
+    /// It is a write.
+    pub write: bool,
+    /// How long it took.
+    pub latency_ns: u64,
+    /// That in a [`Fine`](rloop_common::bucket::Fine) bucket.
+    pub fine: usize,
+}
+
+/// Counts it, and its latency, on the extents that it touches. `last` is what was found before, if only the calling
+/// program writes that.
+///
+/// # Safety
+/// `block` is a map value, and `last` a part of one.
+#[inline(always)]
+pub unsafe fn done(device: u32, block: *mut DeviceBlock, last: Option<*mut Found>, done: &Done) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        if add_all(device, last, done).is_none() {
+            add(&raw mut (*block).unattributed, 1);
+            debug::extent_missed(device, done.start, (done.end - done.start) as u32);
+        }
+    }
+}
+
+/// # Safety
+/// `last` is a part of a map value.
+#[inline(always)]
+unsafe fn add_all(device: u32, last: Option<*mut Found>, done: &Done) -> Option<()> {
+    let &Done {
+        start,
+        end,
+        write,
+        latency_ns,
+        fine,
+    } = done;
+    let bucket = Coarse::of_fine(fine);
+    // SAFETY: by the caller's promise, and the same of cells.
+    unsafe {
+        let found = match last {
+            Some(last) => find_near(device, last, start)?,
+            None => find(device, *CURRENT.get(device)?, start)?,
+        };
+        let place = place(device, found.generation);
+        let shift = found.shift as u32 & 31;
+        if end <= found.next {
+            let cell = CELLS.value(place, found.extent >> shift)?;
+            counted(cell, end - start, write);
+            timed(cell, latency_ns, bucket);
+            return Some(());
+        }
+        let walk = |latency_ns| {
+            run(&mut Walk {
+                place,
+                extent: found.extent,
+                shift,
+                write: u32::from(write),
+                start,
+                end,
+                latency_ns,
+                touched: 0,
+                done: 0,
+                bucket: bucket as u64,
+            })
+        };
+        let all = walk(0);
+        walk(latency_ns);
+        all.then_some(())
+    }
+}

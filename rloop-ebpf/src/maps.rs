@@ -11,6 +11,7 @@ use rloop_common::{
     device::DeviceBlock,
     event::{Event, EventKind},
     extent::{ExtentCell, Leaf},
+    rloop::Watched,
     slot::Slot,
     who::{FileKey, Who, Work},
 };
@@ -64,6 +65,10 @@ pub const QUEUE_BITS: u32 = DEVICES_MAX.ilog2();
 /// watched; and [`BELOW`](rloop_common::device::BELOW).
 #[btf_map]
 pub static MINORS: Array<u32, 65536> = Array::new();
+/// By minor number of a device whose number is one of those that are given out as needed, as rloop's are:
+/// what is watched of it.
+#[btf_map]
+pub static RLOOPS: Array<Watched, 65536> = Array::new();
 /// Backing files: who they are, and the device slot they belong to.
 #[btf_map]
 pub static FILES: HashMap<FileKey, u32, 1024> = HashMap::new();
@@ -88,6 +93,9 @@ pub static PUNCHES: LruHashMap<u64, u64, 1024> = LruHashMap::new();
 /// Who submitted to the watched devices.
 #[btf_map]
 pub static SUBMITTERS: LruHashMap<Who, Work, 4096> = LruHashMap::new();
+/// Who took mappings back from rloop devices: as many times as it has requests.
+#[btf_map]
+pub static RECALLERS: LruHashMap<Who, Work, 1024> = LruHashMap::new();
 /// Buffered reads under way, by thread: where the last counted one starts and ends.
 #[btf_map]
 pub static READERS: LruHashMap<u64, crate::bypass::Read, 4096> = LruHashMap::new();

@@ -11,6 +11,8 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::mounts::{Mount, Mounts};
 use super::{DeviceNumber, abi};
+use crate::driver::RloopDevice;
+use crate::sample::Kind;
 
 /// Identity of a backing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +54,7 @@ pub struct LoopDevice {
     /// How much of the file it shows, bytes; 0 for all.
     pub sizelimit_bytes: u64,
     /// What the kernel calls the backing file now.
-    told: Vec<u8>,
+    pub(super) told: Vec<u8>,
     /// Path of the backing file, without the kernel's mark for deleted ones.
     pub path: PathBuf,
     /// The path was deleted.
@@ -61,6 +63,8 @@ pub struct LoopDevice {
     pub file: Result<FileId, String>,
     /// The block device that the backing file's filesystem lies on.
     pub disk: Option<DeviceNumber>,
+    /// It is one of the kernel module rloop, which tells this of it.
+    pub rloop: Option<RloopDevice>,
 }
 
 /// The attached loop devices in natural order. One that vanishes meanwhile is left out.
@@ -132,6 +136,14 @@ impl LoopDevice {
         field.parse().ok().filter(|_| counts)
     }
 
+    /// Whose device it is.
+    pub fn kind(&self) -> Kind {
+        match self.rloop {
+            None => Kind::Loop,
+            Some(_) => Kind::Rloop,
+        }
+    }
+
     /// The part of the backing file that the device shows: (start, length), in bytes.
     pub fn window(&self) -> (u64, u64) {
         (self.offset_bytes, self.size_bytes)
@@ -175,6 +187,7 @@ impl LoopDevice {
             autoclear: false,
             offset_bytes: 0,
             sizelimit_bytes: 0,
+            rloop: None,
         };
         device.settings()
     }
@@ -245,7 +258,12 @@ impl FileId {
 }
 
 /// The mount that the path leads through; failing that, one of the same filesystem.
-fn mount_of<'a>(path: &Path, deleted: bool, id: &FileId, mounts: &'a Mounts) -> Option<&'a Mount> {
+pub(super) fn mount_of<'a>(
+    path: &Path,
+    deleted: bool,
+    id: &FileId,
+    mounts: &'a Mounts,
+) -> Option<&'a Mount> {
     let here = !deleted && fs::metadata(path).is_ok_and(|stat| id.is(&stat));
     let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID);
     let stat = stat

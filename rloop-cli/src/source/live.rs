@@ -3,11 +3,14 @@
 mod cost;
 mod counters;
 mod debug;
+mod derived;
+mod devices;
 mod extents;
 mod fields;
 mod mapped;
 mod maps;
 mod probes;
+mod rloop;
 mod submitters;
 pub(crate) mod survey;
 mod watched;
@@ -15,7 +18,6 @@ mod watched;
 use std::{
     collections::BTreeSet,
     os::fd::{AsFd as _, AsRawFd as _},
-    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -27,14 +29,16 @@ pub use self::debug::DebugLog;
 use self::{
     cost::Cost,
     debug::Messages,
+    devices::{list, not_attached},
     maps::Maps,
+    rloop::RloopProbes,
     submitters::Submitters,
     watched::{Watched, file_key},
 };
 use crate::{
     capability,
     device::{Lister, LoopDevice, mounts::Mounts},
-    sample::{DeviceSample, Lost, Sample, Unavailable},
+    sample::{DeviceSample, Kind, Lost, Sample, Unavailable},
     source::{Source, SourceError},
 };
 
@@ -44,17 +48,19 @@ const DEVICES_MAX: u32 = 256;
 /// What to watch.
 #[derive(Clone, Debug, Default)]
 pub struct LiveOptions {
-    /// Names with or without `/dev/`; all attached loop devices if empty.
+    /// Names with or without `/dev/`; all attached loop and rloop devices if empty.
     pub devices: Vec<String>,
     /// Size of the ring buffer that carries rare events, a power of two of pages; what the probes
     /// were built with if `None`.
     pub ring_bytes: Option<u32>,
 }
 
-/// Watches the loop devices of the running kernel until dropped.
+/// Watches the loop and rloop devices of the running kernel until dropped.
 pub struct Live {
     /// Dropping it detaches the probes.
-    _ebpf: Ebpf,
+    ebpf: Ebpf,
+    /// Those of rloop devices.
+    rloop: RloopProbes,
     maps: Maps,
     cost: Cost,
     /// What the probes say of themselves, if it is wanted.
@@ -103,7 +109,8 @@ impl Live {
         let mounts = Mounts::read()
             .map_err(|error| SourceError(format!("cannot read the mounts: {error}")))?;
         let mut live = Self {
-            _ebpf: ebpf,
+            ebpf,
+            rloop: RloopProbes::default(),
             maps,
             cost: Cost::watch(programs),
             messages,
@@ -115,7 +122,7 @@ impl Live {
             unavailable,
             lost_before: Lost::default(),
         };
-        let devices = live.list()?;
+        let devices = list(&mut live.lister)?;
         live.follow(&devices)?;
         for name in &live.names {
             if !live
@@ -123,22 +130,10 @@ impl Live {
                 .iter()
                 .any(|watched| watched.device.name == *name)
             {
-                let path = Path::new("/dev").join(name);
-                return Err(SourceError(format!(
-                    "{} is not an attached loop device; `losetup --list` shows those there are",
-                    path.display()
-                )));
+                return Err(not_attached(name));
             }
         }
         Ok(live)
-    }
-
-    fn list(&mut self) -> Result<Vec<LoopDevice>, SourceError> {
-        self.lister.list().map_err(|error| {
-            SourceError(format!(
-                "cannot list the loop devices in /sys/block: {error}"
-            ))
-        })
     }
 
     /// Starts watching devices that came, stops watching those that went or were attached anew.
@@ -151,6 +146,9 @@ impl Live {
                 && watched.device.instance == device.instance
                 && watched.file() == file_key(device)
         };
+        // Before their devices are watched, so that what is seen to end was seen to begin.
+        let are_rloops = present.iter().any(|device| device.rloop.is_some());
+        self.rloop.follow(are_rloops, &mut self.ebpf);
         let mut changed = false;
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.watched)
             .into_iter()
@@ -195,7 +193,8 @@ impl Live {
             changed = true;
         }
         if changed {
-            self.watched.sort_by_key(|watched| watched.device.number);
+            self.watched
+                .sort_by_key(|watched| (watched.device.kind(), watched.device.number));
             self.look_below()?;
         }
         Ok(())
@@ -221,12 +220,16 @@ impl Live {
 
     fn drain_events(&mut self) {
         while let Some(event) = self.maps.next_event() {
-            if event.kind != EventKind::Commit as u32 {
-                continue;
-            }
             let watched = self.watched.iter_mut();
             for watched in watched.filter(|watched| watched.slot == event.device) {
-                watched.committed(event.duration_ns);
+                // What rloop's module tells of is more than what the filesystem does.
+                let told = match watched.device.kind() {
+                    Kind::Loop => EventKind::Commit,
+                    Kind::Rloop => EventKind::RloopCommit,
+                };
+                if event.kind == told as u32 {
+                    watched.committed(event.duration_ns);
+                }
             }
         }
     }
@@ -234,7 +237,7 @@ impl Live {
 
 impl Source for Live {
     fn next(&mut self) -> Result<Option<Sample>, SourceError> {
-        let devices = self.list()?;
+        let devices = list(&mut self.lister)?;
         self.follow(&devices)?;
         self.drain_events();
         if let Some(messages) = &mut self.messages {
@@ -245,6 +248,12 @@ impl Source for Live {
             .iter_mut()
             .map(|watched| watched.sample(self.lister.mounts(), &devices, &mut self.maps))
             .collect();
+        if let Some(why) = self.rloop.unavailable() {
+            let rloops = samples
+                .iter_mut()
+                .filter(|sample| sample.kind == Kind::Rloop);
+            rloops.for_each(|sample| sample.unavailable.push(why.clone()));
+        }
         let slots: Vec<u32> = self.watched.iter().map(|watched| watched.slot).collect();
         self.submitters.add(&self.maps, &slots, &mut samples);
         let mut lost = self.lost_before;

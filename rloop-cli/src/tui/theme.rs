@@ -238,12 +238,12 @@ impl Theme {
     /// A stretch of a file, by what lies there.
     pub fn extent(&self, state: State) -> char {
         match (state, self.ascii) {
-            (State::Written, false) => '█',
-            (State::Unwritten, false) => '▒',
-            (State::Hole, false) => '·',
-            (State::Written, true) => '#',
-            (State::Unwritten, true) => 'u',
-            (State::Hole, true) => '.',
+            (State::Written | State::Filled, false) => '█',
+            (State::Unwritten | State::Filling, false) => '▒',
+            (State::Hole | State::Absent, false) => '·',
+            (State::Written | State::Filled, true) => '#',
+            (State::Unwritten | State::Filling, true) => 'u',
+            (State::Hole | State::Absent, true) => '.',
         }
     }
 

@@ -10,7 +10,6 @@ use crate::device::extents::{explain, map};
 use crate::device::mounts::Mounts;
 use crate::driver::{Control, RloopDevice, abi};
 use crate::program::Stop;
-use crate::sample::State;
 
 /// Reads the extents of what the user named.
 pub(super) fn read(of: &Path) -> Result<Map, Stop> {
@@ -97,11 +96,7 @@ fn fiemap(file: &File, path: &Path, (start_bytes, len_bytes): (u64, u64)) -> Res
         ));
     }
     let extents = mapping.extents.into_iter().map(|extent| Extent {
-        state: match extent.state {
-            State::Written => "written",
-            State::Unwritten => "unwritten",
-            State::Hole => "hole",
-        },
+        state: extent.state.name(),
         start_bytes: start_bytes + extent.start_bytes,
         len_bytes: extent.len_bytes,
         disk_offset_bytes: extent.disk_offset_bytes,

@@ -3,6 +3,7 @@
 use rloop_common::{
     device::{DeviceBlock, OpCounters},
     op::OPS,
+    rloop::Rloop,
 };
 
 use super::mapped::Mapped;
@@ -15,6 +16,7 @@ pub(super) struct Counters {
     last: Vec<Box<DeviceBlock>>,
     histograms: [Histograms; OPS],
     losses: Losses,
+    rloop: Rloop,
 }
 
 /// Completions lost to the probes and not yet found by them.
@@ -48,13 +50,20 @@ impl Counters {
             last,
             histograms: Default::default(),
             losses: Losses::default(),
+            rloop: Rloop::default(),
         }
+    }
+
+    /// What only devices of rloop count, as last read.
+    pub(super) fn rloop(&self) -> &Rloop {
+        &self.rloop
     }
 
     /// Reads the probes' counters into `sample`; returns the requests that belong to no known extent.
     /// `idle`: the kernel had nothing in flight just before.
     pub(super) fn read(&mut self, sample: &mut DeviceSample, idle: bool) -> u64 {
         let mut unattributed = 0;
+        self.rloop = Rloop::default();
         for cpu in 0..self.blocks.len() {
             let now = Box::new(self.blocks.get(cpu));
             for op in 0..OPS {
@@ -64,6 +73,7 @@ impl Counters {
                 }
             }
             add_rest(sample, &now);
+            self.rloop.add(&now.rloop);
             unattributed += now.unattributed;
             self.last[cpu] = now;
         }

@@ -10,9 +10,12 @@ use rloop_common::{
     device::{BELOW, DeviceBlock},
     event::Event,
     extent::{ExtentCell, Leaf},
+    rloop::Watched,
     slot::Slot,
     who::{FileKey, Who, Work},
 };
+
+use rustix::time::ClockId;
 
 use crate::source::SourceError;
 
@@ -24,9 +27,11 @@ pub(super) struct Maps {
     cells: ArrayOfMaps<MapData, Array<MapData, ExtentCell>>,
     current: Array<MapData, u32>,
     minors: Array<MapData, u32>,
+    rloops: Array<MapData, Watched>,
     files: HashMap<MapData, FileKey, u32>,
     filesystems: HashMap<MapData, u32, u32>,
     submitters: HashMap<MapData, Who, Work>,
+    recallers: HashMap<MapData, Who, Work>,
     events: RingBuf<MapData>,
     events_lost: Array<MapData, u64>,
     /// Minor numbers of the loop devices that are marked as lying below.
@@ -43,9 +48,11 @@ impl Maps {
             cells: take(ebpf, "CELLS")?,
             current: take(ebpf, "CURRENT")?,
             minors: take(ebpf, "MINORS")?,
+            rloops: take(ebpf, "RLOOPS")?,
             files: take(ebpf, "FILES")?,
             filesystems: take(ebpf, "FILESYSTEMS")?,
             submitters: take(ebpf, "SUBMITTERS")?,
+            recallers: take(ebpf, "RECALLERS")?,
             events: take(ebpf, "EVENTS")?,
             events_lost: take(ebpf, "EVENTS_LOST")?,
             below: BTreeSet::new(),
@@ -83,6 +90,23 @@ impl Maps {
         let below = self.minors.get(&minor, 0)? & BELOW;
         self.minors
             .set(minor, below | slot.map_or(0, |slot| slot + 1), 0)
+    }
+
+    /// Requests of the rloop device `minor`, which begins at that byte of its file, count for `slot`; for nobody, if
+    /// there is none.
+    pub(super) fn set_rloop(
+        &mut self,
+        minor: u32,
+        slot: Option<u32>,
+        offset_bytes: u64,
+    ) -> Result<(), MapError> {
+        let watched = Watched {
+            offset_bytes,
+            since_ns: super::clock_ns(ClockId::Monotonic),
+            slot: slot.map_or(0, |slot| slot + 1),
+            unused: 0,
+        };
+        self.rloops.set(minor, watched, 0)
     }
 
     /// The loop device `minor` lies below a watched one, or does not.
@@ -124,6 +148,11 @@ impl Maps {
     pub(super) fn submitters(&self) -> impl Iterator<Item = (Who, Work)> + '_ {
         // An entry that is pushed out while we look is left out.
         self.submitters.iter().flatten()
+    }
+
+    /// Who has taken the mappings of rloop devices back.
+    pub(super) fn recallers(&self) -> impl Iterator<Item = (Who, Work)> + '_ {
+        self.recallers.iter().flatten()
     }
 
     /// The next rare event.

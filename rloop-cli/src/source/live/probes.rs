@@ -360,7 +360,7 @@ fn attach(ebpf: &mut Ebpf, family: &Family, types: &aya::Btf) -> Result<(), Stri
 }
 
 /// An error with all its causes, and what to do if it is a matter of rights.
-fn refusal(what: &str, error: &dyn std::error::Error) -> String {
+pub(super) fn refusal(what: &str, error: &dyn std::error::Error) -> String {
     let mut text = format!("{what}: {error}");
     let mut cause = error.source();
     while let Some(inner) = cause {

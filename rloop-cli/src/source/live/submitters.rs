@@ -1,4 +1,6 @@
-//! Who submitted, with the names of their cgroups.
+//! Who submitted, and who took mappings back, with the names of their cgroups.
+
+use rloop_common::who::{Who, Work};
 
 use super::maps::Maps;
 use crate::{
@@ -6,7 +8,7 @@ use crate::{
     sample::{Cgroup, DeviceSample, Submitter},
 };
 
-/// Names those who submit.
+/// Names them.
 pub(super) struct Submitters {
     cgroups: Cgroups,
 }
@@ -19,28 +21,44 @@ impl Submitters {
         }
     }
 
-    /// Adds to each sample those who submitted to its device; `slots` are the samples' slots.
+    /// Adds to each sample those who submitted to its device, or took its mapping back; `slots` are the samples' slots.
     pub(super) fn add(&mut self, maps: &Maps, slots: &[u32], samples: &mut [DeviceSample]) {
         for (who, work) in maps.submitters() {
-            let Some(place) = slots.iter().position(|&slot| slot == who.device) else {
-                continue;
-            };
-            let name = work.command.split(|&byte| byte == 0).next().unwrap_or(&[]);
-            samples[place].submitters.push(Submitter {
-                pid: who.process,
-                command: String::from_utf8_lossy(name).into_owned(),
-                cgroup: Cgroup {
-                    id: who.cgroup,
-                    path: self.cgroups.path(who.cgroup).map(str::to_owned),
-                },
-                requests: work.requests,
-                bytes: work.bytes,
-            });
+            if let Some(place) = slots.iter().position(|&slot| slot == who.device) {
+                let submitter = self.named(who, work);
+                samples[place].submitters.push(submitter);
+            }
+        }
+        for (who, work) in maps.recallers() {
+            let place = slots.iter().position(|&slot| slot == who.device);
+            if let Some(rloop) = place.and_then(|place| samples[place].rloop.as_mut()) {
+                let recaller = self.named(who, work);
+                rloop.recallers.push(recaller);
+            }
         }
         for sample in samples {
             sample
                 .submitters
                 .sort_by_key(|submitter| (std::cmp::Reverse(submitter.bytes), submitter.pid));
+            if let Some(rloop) = &mut sample.rloop {
+                rloop
+                    .recallers
+                    .sort_by_key(|who| (std::cmp::Reverse(who.requests), who.pid));
+            }
+        }
+    }
+
+    fn named(&mut self, who: Who, work: Work) -> Submitter {
+        let name = work.command.split(|&byte| byte == 0).next().unwrap_or(&[]);
+        Submitter {
+            pid: who.process,
+            command: String::from_utf8_lossy(name).into_owned(),
+            cgroup: Cgroup {
+                id: who.cgroup,
+                path: self.cgroups.path(who.cgroup).map(str::to_owned),
+            },
+            requests: work.requests,
+            bytes: work.bytes,
         }
     }
 }

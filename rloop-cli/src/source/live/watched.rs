@@ -2,14 +2,21 @@
 
 use std::time::Instant;
 
+use aya::maps::MapError;
 use rloop_common::{Op, bucket::Fine, slot::Slot, who::FileKey};
 
-use super::{counters::Counters, extents::Extents, mapped::Mapped, maps::Maps};
+use super::{counters::Counters, derived, extents::Extents, mapped::Mapped, maps::Maps, rloop};
 use crate::{
     device::{
-        LoopDevice, backing::OpenBacking, below, cache, extents as fiemap, gaps, mounts::Mounts,
+        LoopDevice,
+        backing::OpenBacking,
+        below, cache,
+        extents::{self as fiemap, Mapping},
+        gaps,
+        mounts::Mounts,
     },
-    sample::{CommitsSample, DeviceSample, Kind, Lost, Unavailable},
+    driver,
+    sample::{CommitsSample, DeviceSample, Lost, Unavailable},
     source::SourceError,
 };
 
@@ -46,11 +53,15 @@ impl Watched {
         maps: &mut Maps,
     ) -> Result<Self, SourceError> {
         let name = device.name.clone();
-        let failed = |error: aya::maps::MapError| {
-            SourceError(format!("cannot make the counters of {name}: {error}"))
-        };
+        let failed =
+            |error: MapError| SourceError(format!("cannot make the counters of {name}: {error}"));
         let blocks = Mapped::new(cpus).map_err(failed)?;
-        let slots = Mapped::new(TAGS_MIN.max(4 * device.nr_requests as usize)).map_err(failed)?;
+        // rloop's requests have no tags.
+        let tags = match device.rloop {
+            None => TAGS_MIN.max(4 * device.nr_requests as usize),
+            Some(_) => 1,
+        };
+        let slots = Mapped::new(tags).map_err(failed)?;
         maps.set_device(slot, blocks.map(), slots.map())
             .map_err(failed)?;
         let mut watched = Self {
@@ -72,15 +83,23 @@ impl Watched {
         if let Some(file) = watched.file() {
             maps.set_file(file, slot).map_err(failed)?;
         }
-        maps.set_minor(watched.device.dev.minor, Some(slot))
-            .map_err(failed)?;
+        watched.count(Some(slot), maps).map_err(failed)?;
         Ok(watched)
+    }
+
+    /// Tells the probes where to count its requests.
+    fn count(&self, slot: Option<u32>, maps: &mut Maps) -> Result<(), MapError> {
+        let device = &self.device;
+        match device.rloop {
+            None => maps.set_minor(device.dev.minor, slot),
+            Some(_) => maps.set_rloop(device.dev.minor, slot, device.offset_bytes),
+        }
     }
 
     /// Tells the probes to forget it.
     pub(super) fn stop(&self, maps: &mut Maps) {
         // Fails only for minors beyond the map, which were never set.
-        let _ = maps.set_minor(self.device.dev.minor, None);
+        let _ = self.count(None, maps);
         if let Some(file) = self.file() {
             maps.forget_file(file);
         }
@@ -93,6 +112,10 @@ impl Watched {
 
     /// Minor number of the loop device below, if the disk below is one.
     pub(super) fn loop_below(&self) -> Option<u32> {
+        // The module knows itself how long its requests take below.
+        if self.device.rloop.is_some() {
+            return None;
+        }
         let disk = below::whole_disk(self.device.disk?).ok()?;
         (disk.major == self.device.dev.major).then_some(disk.minor)
     }
@@ -124,7 +147,7 @@ impl Watched {
         let facts = self.device.facts(&open, devices);
         let mut sample = DeviceSample {
             name: self.device.name.clone(),
-            kind: Kind::Loop,
+            kind: self.device.kind(),
             instance: self.device.instance,
             backing,
             facts,
@@ -134,8 +157,11 @@ impl Watched {
         let idle = self.device.in_flight() == Some(0);
         self.lost.unattributed = self.counters.read(&mut sample, idle);
         self.lost.completions = sample.ops.iter().map(|op| op.lost).sum();
-        derive_buffered(&mut sample);
-        derive_punches(&mut sample);
+        match &self.device.rloop {
+            None => derived::buffered(&mut sample),
+            Some(device) => rloop::complete(&mut sample, device, self.counters.rloop()),
+        }
+        derived::punches(&mut sample);
         let changes = sample.holes.fills + sample.holes.conversions + sample.holes.punches;
         let traced = matches!(sample.backing.fs.as_str(), "ext4" | "ext3" | "ext2" | "xfs");
         let changes = if traced {
@@ -144,7 +170,8 @@ impl Watched {
             sample.ops[Op::Write.index()].submitted
         };
         let now = Looked {
-            changes,
+            changes: changes + rloop::changes(self.counters.rloop()),
+            is_mapped: self.mapped_by().is_some(),
             size_bytes: sample.backing.size_bytes,
             allocated_bytes: sample.backing.allocated_bytes,
             window: self.device.window(),
@@ -172,15 +199,13 @@ impl Watched {
     /// Reads the file's mapping and gives it to the probes.
     fn look(&mut self, open: Option<&OpenBacking>, maps: &mut Maps) {
         self.trouble.clear();
-        let Some(open) = open else { return };
         let started = Instant::now();
-        let (offset, len) = self.device.window();
-        let mapping = fiemap::map(&open.file, offset, len);
+        let mapping = self.mapping(open);
         self.extents.looked(started.elapsed());
-        let fs = open.mount.as_ref().map_or("", |mount| &mount.fs);
         let mut mapping = match mapping {
-            Ok(mapping) => mapping,
-            Err(error) => return self.trouble.push(fiemap::explain(&error, fs)),
+            Some(Ok(mapping)) => mapping,
+            Some(Err(why)) => return self.trouble.push(why),
+            None => return,
         };
         let partition = self
             .device
@@ -207,6 +232,28 @@ impl Watched {
                 why,
             });
         }
+    }
+
+    /// The number of the device, if its module maps it.
+    fn mapped_by(&self) -> Option<u32> {
+        let device = self.device.rloop.as_ref()?;
+        (device.provider != "vfs").then_some(device.number)
+    }
+
+    /// The file's mapping: that of the module where it maps, else the filesystem's, if the file is at hand.
+    fn mapping(&self, open: Option<&OpenBacking>) -> Option<Result<Mapping, Unavailable>> {
+        let window = self.device.window();
+        if let Some(number) = self.mapped_by() {
+            let mapping = driver::extents::map(number, window);
+            return Some(mapping.map_err(|error| Unavailable {
+                what: "extents".to_owned(),
+                why: error.to_string(),
+            }));
+        }
+        let open = open?;
+        let fs = open.mount.as_ref().map_or("", |mount| &mount.fs);
+        let mapping = fiemap::map(&open.file, window.0, window.1);
+        Some(mapping.map_err(|error| fiemap::explain(&error, fs)))
     }
 
     fn count_pages(&self, open: Option<&OpenBacking>, sample: &mut DeviceSample) {
@@ -237,6 +284,8 @@ impl Watched {
 struct Looked {
     /// Changes that the probes saw.
     changes: u64,
+    /// The module maps it.
+    is_mapped: bool,
     /// The file's size.
     size_bytes: u64,
     /// What is allocated of it: others may punch it, and not every filesystem tells.
@@ -253,48 +302,4 @@ pub(super) fn file_key(device: &LoopDevice) -> Option<FileKey> {
         inode: file.ino,
         device: u64::from(number.to_kernel()),
     })
-}
-
-/// btrfs has no event for a punch: it is what the driver makes of a discard.
-fn derive_punches(sample: &mut DeviceSample) {
-    if sample.backing.fs == "btrfs" {
-        let discards = &sample.ops[Op::Discard.index()];
-        sample.holes.punches = discards.submitted;
-        sample.holes.punched_bytes = discards.bytes;
-    }
-}
-
-/// btrfs has no event for a buffered write: what was written to the device and did not go by direct
-/// I/O went through the page cache. Direct I/O is known when it completes, so only completed writes are
-/// looked at; of those only the number is known, and they are taken to be as large as the others.
-fn derive_buffered(sample: &mut DeviceSample) {
-    if sample.backing.fs == "btrfs" {
-        let writes = &sample.ops[Op::Write.index()];
-        let completed = u128::from(writes.bytes) * u128::from(writes.completed)
-            / u128::from(writes.submitted.max(1));
-        sample.bypass.buffered_write_bytes =
-            (completed as u64).saturating_sub(sample.bypass.direct_write_bytes);
-        sample.bypass.derived = true;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_has_not_completed_went_nowhere_yet() {
-        let mut sample = DeviceSample::default();
-        sample.backing.fs = "btrfs".to_owned();
-        let writes = &mut sample.ops[Op::Write.index()];
-        // One is in flight, two completions were lost.
-        (writes.submitted, writes.completed, writes.lost) = (101, 98, 2);
-        writes.bytes = 101 * 4096;
-        sample.bypass.direct_write_bytes = 98 * 4096;
-        derive_buffered(&mut sample);
-        assert_eq!(sample.bypass.buffered_write_bytes, 0);
-        sample.bypass.direct_write_bytes = 0;
-        derive_buffered(&mut sample);
-        assert_eq!(sample.bypass.buffered_write_bytes, 98 * 4096);
-    }
 }

@@ -107,7 +107,7 @@ const COLUMNS: [Column<Value>; 12] = [
     column(|extent| units::offset(extent.start_bytes), "offset", 17, 0),
     column(|extent| units::bytes(extent.len_bytes), "length", 9, 0),
     column(disk_offset, "on disk", 17, 3),
-    column(|extent| state(extent).to_owned(), "state", 9, 0),
+    column(|extent| extent.state.name().to_owned(), "state", 9, 0),
     column(|extent| units::count(extent.reads as f64), "reads", 7, 0),
     column(|extent| units::count(extent.writes as f64), "writes", 7, 0),
     column(|extent| units::bytes(extent.read_bytes), "read", 9, 2),
@@ -117,14 +117,6 @@ const COLUMNS: [Column<Value>; 12] = [
     column(|extent| units::ns(extent.latency.p99_ns), "p99", 8, 0),
     column(|extent| units::ns(extent.latency.max_ns), "max", 8, 0),
 ];
-
-fn state(extent: &ExtentFrame) -> &'static str {
-    match extent.state {
-        State::Written => "written",
-        State::Unwritten => "unwritten",
-        State::Hole => "hole",
-    }
-}
 
 fn disk_offset(extent: &ExtentFrame) -> String {
     let offset = extent.disk_offset_bytes;

@@ -120,9 +120,9 @@ fn cut(extents: &[Extent], size: u64, width: usize) -> Vec<[u64; 2]> {
     let mut end = edge(1, size, width);
     for extent in extents {
         let kind = match extent.state {
-            State::Written => 0,
-            State::Unwritten => 1,
-            State::Hole => continue,
+            State::Written | State::Filled => 0,
+            State::Unwritten | State::Filling => 1,
+            State::Hole | State::Absent => continue,
         };
         let mut at = extent.start_bytes;
         let stop = end_bytes(extent).min(size);

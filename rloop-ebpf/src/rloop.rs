@@ -1,0 +1,276 @@
+//! Requests of rloop devices, as their kernel module tells of them: `kernel-module/rloop_trace.h` says what
+//! its tracepoints mean.
+//!
+//! Each request, or each part of one where an extent ends, goes one of three ways. To the disk: counted when
+//! it is submitted, timed when it is done. To nowhere: a read answered with zeros is counted and timed at once; its
+//! latency is real, and small. Through the filesystem: as to the disk. The module measures the time itself, from
+//! when it got the request, so nothing is kept here of what is under way; and what is submitted and never done was
+//! lost.
+//!
+//! Extents are counted when a request is done: one search in their table then does for both.
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
+use rloop_common::{
+    Op,
+    bucket::Fine,
+    device::{DeviceBlock, OpCounters},
+    event::EventKind,
+    op::OPS,
+    rloop::Moved,
+};
+
+use crate::{
+    extents::{self, Done},
+    maps::{RLOOPS, add, block, bump, send},
+    request::counters,
+    who,
+};
+
+/// Major number of devices whose numbers are given out as they are needed (`BLOCK_EXT_MAJOR`).
+const EXTENDED_MAJOR: u32 = 259;
+
+const WRITE: usize = Op::Write as usize;
+
+/// A watched device that an event is of, and its counters on this CPU.
+pub struct Device {
+    pub slot: u32,
+    pub block: *mut DeviceBlock,
+    offset_bytes: u64,
+    since_ns: u64,
+}
+
+/// The device of an event, which all of them name first.
+#[inline(always)]
+pub fn device(ctx: &RawTracePointContext) -> Option<Device> {
+    let number: u32 = ctx.arg(0);
+    if number >> 20 != EXTENDED_MAJOR {
+        return None;
+    }
+    let watched = RLOOPS.get(number & 0xf_ffff)?;
+    let slot = watched.slot.checked_sub(1)?;
+    Some(Device {
+        slot,
+        block: block(slot)?,
+        offset_bytes: watched.offset_bytes,
+        since_ns: watched.since_ns,
+    })
+}
+
+/// Of what is no operation that we count.
+const NONE: u8 = OPS as u8;
+
+/// What the module calls the operations: by their numbers, ours. A table, because the verifier would follow
+/// each of them on a path of its own.
+static NUMBERS: [u8; 16] = {
+    let mut numbers = [NONE; 16];
+    numbers[0] = Op::Read as u8;
+    numbers[1] = Op::Write as u8;
+    numbers[2] = Op::Flush as u8;
+    numbers[3] = Op::Discard as u8;
+    numbers[9] = Op::WriteZeroes as u8;
+    numbers
+};
+
+/// The number of an operation, which is below [`OPS`].
+#[inline(always)]
+fn op_of(number: u32) -> Option<u32> {
+    // SAFETY: it is one of the table's. Volatile, so that the compiler leaves the check to the verifier.
+    let op = unsafe { (&raw const NUMBERS[number as usize & 15]).read_volatile() };
+    (op < NONE).then_some(op.into())
+}
+
+/// # Safety
+/// `moved` is a part of a map value.
+#[inline(always)]
+pub unsafe fn moved(moved: *mut Moved, bytes: u64) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        add(&raw mut (*moved).count, 1);
+        add(&raw mut (*moved).bytes, bytes);
+    }
+}
+
+impl Device {
+    /// Counts what is submitted; gives the operation's number.
+    ///
+    /// # Safety
+    /// `self.block` is a map value, as [`device`] has it.
+    #[inline(always)]
+    unsafe fn submitted(&self, number: u32, bytes: u64) -> Option<usize> {
+        let op = op_of(number)?;
+        let counters = counters(self.block, op)?;
+        // SAFETY: by the caller's promise.
+        unsafe {
+            add(&raw mut (*counters).submitted, 1);
+            add(&raw mut (*counters).submitted_bytes, bytes);
+        }
+        Some(op as usize)
+    }
+
+    /// Counts what is done after `ns` nanoseconds, and gives the operation's number. Nothing, if it was not seen to
+    /// begin.
+    ///
+    /// # Safety
+    /// As [`submitted`](Self::submitted).
+    #[inline(always)]
+    unsafe fn done(&self, number: u32, offset: u64, ns: u64, error: i32) -> Option<usize> {
+        // SAFETY: the helper has no preconditions.
+        let now = unsafe { bpf_ktime_get_ns() };
+        if ns == 0 || now.wrapping_sub(ns) < self.since_ns {
+            return None;
+        }
+        let op = op_of(number)?;
+        let counters = counters(self.block, op)?;
+        // SAFETY: by the caller's promise.
+        unsafe {
+            add(&raw mut (*counters).completed, 1);
+            if error != 0 {
+                add(&raw mut (*counters).errors, 1);
+                let start = offset.wrapping_sub(self.offset_bytes);
+                send(EventKind::Error, self.slot, now, 0, start);
+            }
+            timed(self.block, counters, op, ns);
+        }
+        Some(op as usize)
+    }
+
+    /// Counts what is done on the extents it touches; see [`extents::done`]. Last of all in a program: what follows
+    /// is verified for each way through the search.
+    ///
+    /// # Safety
+    /// As [`submitted`](Self::submitted).
+    #[inline(always)]
+    unsafe fn attribute(&self, near: bool, offset: u64, bytes: u64, write: bool, ns: u64) {
+        let start = offset.wrapping_sub(self.offset_bytes);
+        let done = Done {
+            start,
+            end: start.wrapping_add(bytes),
+            write,
+            latency_ns: ns,
+            fine: Fine::index(ns),
+        };
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let last = near.then_some(&raw mut (*self.block).found);
+            extents::done(self.slot, self.block, last, &done);
+        }
+    }
+}
+
+/// # Safety
+/// Both pointers are to parts of a map value.
+#[inline(always)]
+unsafe fn timed(block: *mut DeviceBlock, counters: *mut OpCounters, op: u32, ns: u64) {
+    if op as usize >= OPS {
+        return;
+    }
+    // SAFETY: by the caller's promise, and `op` is below the array's length.
+    unsafe {
+        if ns > (*counters).max_ns {
+            (*counters).max_ns = ns;
+        }
+        let total = (&raw mut (*block).total[op as usize]).cast::<u32>();
+        bump(total.add(Fine::index(ns)), 1);
+    }
+}
+
+/// `(dev, ino, offset, extent, sector, bytes, op, wait_ns)`
+#[raw_tracepoint(tracepoint = "rloop_io_submit")]
+pub fn rloop_io_submit(ctx: RawTracePointContext) -> i32 {
+    let Some(device) = device(&ctx) else { return 0 };
+    let (bytes, wait_ns): (u32, u64) = (ctx.arg(5), ctx.arg(7));
+    // SAFETY: the block is a map value.
+    unsafe {
+        if device.submitted(ctx.arg(6), bytes.into()).is_none() {
+            return 0;
+        }
+        if wait_ns == 0 {
+            who::submitted(device.slot, bytes);
+        } else {
+            add(&raw mut (*device.block).rloop.wait_ns, wait_ns);
+        }
+    }
+    0
+}
+
+/// `(dev, ino, offset, extent, sector, bytes, op, ns, error)`
+#[raw_tracepoint(tracepoint = "rloop_io_done")]
+pub fn rloop_io_done(ctx: RawTracePointContext) -> i32 {
+    let Some(device) = device(&ctx) else { return 0 };
+    let (offset, bytes, ns): (u64, u32, u64) = (ctx.arg(2), ctx.arg(5), ctx.arg(7));
+    // SAFETY: the block is a map value.
+    unsafe {
+        if let Some(op) = device.done(ctx.arg(6), offset, ns, ctx.arg(8))
+            && op <= WRITE
+        {
+            // What it waited for a worker is in it, too.
+            add(&raw mut (*device.block).split.disk_ns, ns);
+            device.attribute(true, offset, bytes.into(), op == WRITE, ns);
+        }
+    }
+    0
+}
+
+/// `(dev, ino, offset, bytes, state, wait_ns, ns)`
+#[raw_tracepoint(tracepoint = "rloop_zero_read")]
+pub fn rloop_zero_read(ctx: RawTracePointContext) -> i32 {
+    let Some(device) = device(&ctx) else { return 0 };
+    let (offset, bytes, wait_ns): (u64, u32, u64) = (ctx.arg(2), ctx.arg(3), ctx.arg(5));
+    // However short it was: it began and ended.
+    let ns = ctx.arg::<u64>(6).max(1);
+    // SAFETY: the block is a map value.
+    unsafe {
+        moved(&raw mut (*device.block).rloop.zero, bytes.into());
+        device.submitted(0, bytes.into());
+        device.done(0, offset, ns, 0);
+        if wait_ns == 0 {
+            who::submitted(device.slot, bytes);
+        } else {
+            add(&raw mut (*device.block).split.worker_ns, wait_ns);
+        }
+        device.attribute(false, offset, bytes.into(), false, ns);
+    }
+    0
+}
+
+/// `(dev, ino, offset, bytes, op, wait_ns)`
+#[raw_tracepoint(tracepoint = "rloop_vfs_submit")]
+pub fn rloop_vfs_submit(ctx: RawTracePointContext) -> i32 {
+    let Some(device) = device(&ctx) else { return 0 };
+    let bytes = u64::from(ctx.arg::<u32>(3));
+    // SAFETY: the block is a map value, and the operation's number below its array's length.
+    unsafe {
+        if let Some(op) = device.submitted(ctx.arg(4), bytes) {
+            moved(&raw mut (*device.block).rloop.vfs[op], bytes);
+        }
+    }
+    0
+}
+
+/// `(dev, ino, offset, bytes, op, wait_ns, ns, error, direct)`
+#[raw_tracepoint(tracepoint = "rloop_vfs_done")]
+pub fn rloop_vfs_done(ctx: RawTracePointContext) -> i32 {
+    let Some(device) = device(&ctx) else { return 0 };
+    let (offset, bytes): (u64, u64) = (ctx.arg(2), ctx.arg::<u32>(3).into());
+    let (wait_ns, ns, error): (u64, u64, i32) = (ctx.arg(5), ctx.arg(6), ctx.arg(7));
+    // SAFETY: the block is a map value.
+    unsafe {
+        let Some(op) = device.done(ctx.arg(4), offset, ns, error) else {
+            return 0;
+        };
+        if op > WRITE {
+            return 0;
+        }
+        let split = &raw mut (*device.block).split;
+        add(&raw mut (*split).worker_ns, wait_ns);
+        add(&raw mut (*split).filesystem_ns, ns.saturating_sub(wait_ns));
+        let path = &raw mut (*device.block).rloop.paths[op & 1];
+        let moved = if error == 0 { bytes } else { 0 };
+        // A number to reckon with, not to branch on.
+        let direct = moved * u64::from(ctx.arg::<u32>(8) & 1);
+        add(&raw mut (*path).direct_bytes, direct);
+        add(&raw mut (*path).buffered_bytes, moved - direct);
+        device.attribute(false, offset, bytes, op == WRITE, ns);
+    }
+    0
+}
