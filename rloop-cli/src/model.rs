@@ -4,11 +4,13 @@ mod derive;
 mod extents;
 mod findings;
 mod latency;
+mod rloop;
 
 use std::sync::Arc;
 
 pub use derive::derive;
 pub(crate) use extents::gallop;
+pub use rloop::{RloopFrame, Ways};
 
 use rloop_common::op::OPS;
 use serde::Serialize;
@@ -50,6 +52,26 @@ pub enum Mode {
     Direct,
     /// Both in the interval.
     Mixed,
+    /// rloop: straight to the disk, by the filesystem's layouts.
+    Layout,
+    /// rloop: straight to the disk, by block numbers.
+    Bmap,
+    /// rloop: through the filesystem.
+    Vfs,
+}
+
+impl Mode {
+    /// The name used on screen.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Buffered => "buffered",
+            Self::Direct => "direct",
+            Self::Mixed => "mixed",
+            Self::Layout => "layout",
+            Self::Bmap => "bmap",
+            Self::Vfs => "vfs",
+        }
+    }
 }
 
 /// One device in one interval.
@@ -65,9 +87,10 @@ pub struct DeviceFrame {
     pub backing: Backing,
     /// What the driver says of itself.
     pub facts: Facts,
-    /// What was measured; with nothing measured in the interval, what the driver claims.
+    /// What was measured; with nothing measured in the interval, what the driver claims. Of a device of rloop: who
+    /// maps it.
     pub mode: Mode,
-    /// `mode` was measured in this interval.
+    /// `mode` was measured in this interval, or is one of rloop's.
     pub mode_measured: bool,
     /// By [`Op`](rloop_common::Op).
     pub ops: [OpFrame; OPS],
@@ -103,6 +126,8 @@ pub struct DeviceFrame {
     pub extents_per_cell: u32,
     /// Who submitted in the interval, most bytes first.
     pub submitters: Vec<Submitter>,
+    /// What only devices of rloop have.
+    pub rloop: Option<RloopFrame>,
     /// What is wrong and what to do.
     pub findings: Vec<Finding>,
     /// What cannot be shown for this device.

@@ -1,5 +1,7 @@
 //! One JSON object for each interval; `docs/json-schema.json` describes it.
 
+mod rloop;
+
 use jiff::Timestamp;
 use rloop_common::Op;
 use serde::Serialize;
@@ -48,6 +50,7 @@ struct Device<'a> {
     cached_pages: Option<u64>,
     holes: Holes,
     recalls: u64,
+    rloop: Option<rloop::Rloop<'a>>,
     submitters: Vec<Submitter<'a>>,
     extents: Vec<Extent>,
     findings: &'a [Finding],
@@ -235,7 +238,8 @@ fn device(device: &DeviceFrame) -> Device<'_> {
             commit_max_ns: commits.max_ns,
         },
         // Only a device that holds leases has any.
-        recalls: 0,
+        recalls: device.rloop.as_ref().map_or(0, |rloop| rloop.recalls),
+        rloop: device.rloop.as_ref().map(rloop::rloop),
         submitters: device.submitters.iter().map(submitter).collect(),
         extents: device.touched.iter().map(extent).collect(),
         findings: &device.findings,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rloop_common::Op;
 
-use crate::model::{DeviceFrame, Frame, Mode};
+use crate::model::{DeviceFrame, Frame};
 
 /// What the columns of [`lines`] are.
 pub fn header() -> String {
@@ -61,14 +61,9 @@ fn line(device: &DeviceFrame, interval_ns: u64) -> String {
     let rate = |op: Op| device.ops[op.index()].ops as f64 / seconds;
     let us =
         |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.1}", ns as f64 / 1e3));
-    let mode = match device.mode {
-        Mode::Buffered => "buffered",
-        Mode::Direct => "direct",
-        Mode::Mixed => "mixed",
-    };
     columns([
         &device.name,
-        mode,
+        device.mode.name(),
         &format!("{:.0}", rate(Op::Read)),
         &format!("{:.0}", rate(Op::Write)),
         &format!(

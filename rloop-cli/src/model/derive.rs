@@ -10,6 +10,7 @@ use super::{
     extents::touched,
     findings,
     latency::{delta, latency, merge},
+    rloop,
 };
 use crate::sample::{
     Buckets, BypassSample, DeviceSample, Facts, HolesSample, Lost, OpSample, ProbeCost, Sample,
@@ -80,14 +81,15 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
             claims_direct,
             ..new.facts
         },
-        mode: match ratio {
-            Some(ratio) if ratio >= DIRECT => Mode::Direct,
-            Some(ratio) if ratio <= BUFFERED => Mode::Buffered,
-            Some(_) => Mode::Mixed,
-            None if claims_direct => Mode::Direct,
-            None => Mode::Buffered,
+        mode: match (&new.rloop, ratio) {
+            (Some(rloop), _) => rloop::mode(&rloop.provider),
+            (None, Some(ratio)) if ratio >= DIRECT => Mode::Direct,
+            (None, Some(ratio)) if ratio <= BUFFERED => Mode::Buffered,
+            (None, Some(_)) => Mode::Mixed,
+            (None, None) if claims_direct => Mode::Direct,
+            (None, None) => Mode::Buffered,
         },
-        mode_measured: ratio.is_some(),
+        mode_measured: ratio.is_some() || new.rloop.is_some(),
         ops: std::array::from_fn(|i| op(&old.ops[i], &new.ops[i])),
         all: all(old, new),
         in_flight: new.in_flight,
@@ -105,6 +107,7 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
         touched: touched(&old.extent_counters, &new.extent_counters, &new.extents),
         extents_per_cell: new.extents_per_cell,
         submitters: submitters(&old.submitters, &new.submitters),
+        rloop: rloop::derive(old, new),
         findings: Vec::new(),
         unavailable: new.unavailable.clone(),
     }
@@ -191,16 +194,17 @@ fn holes(old: &HolesSample, new: &HolesSample) -> HolesSample {
 }
 
 fn commits(old: &DeviceSample, new: &DeviceSample) -> CommitsFrame {
+    let is_rloop = new.rloop.is_some();
     let (old, fs, new) = (&old.commits, &new.backing.fs, &new.commits);
     CommitsFrame {
         count: new.count.saturating_sub(old.count),
         duration: latency::<6, FINE_BUCKETS>(&delta(&old.durations, &new.durations), new.max_ns),
-        // Only ext4's journal tells when a commit ends.
-        derived: matches!(fs.as_str(), "xfs" | "btrfs"),
+        // Only ext4's journal tells when a commit ends, and rloop's module does.
+        derived: !is_rloop && matches!(fs.as_str(), "xfs" | "btrfs"),
     }
 }
 
-fn submitters(old: &[Submitter], new: &[Submitter]) -> Vec<Submitter> {
+pub(super) fn submitters(old: &[Submitter], new: &[Submitter]) -> Vec<Submitter> {
     let mut grown: Vec<Submitter> = new
         .iter()
         .map(|new| {

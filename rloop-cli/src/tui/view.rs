@@ -9,6 +9,7 @@ mod help;
 mod holes;
 mod latency;
 mod overview;
+mod rloop;
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::RloopFrame;
 
 fn schema() -> jsonschema::Validator {
     let text = include_str!("../../../../docs/json-schema.json");
@@ -27,9 +28,24 @@ fn frame() -> Frame {
         why: "y".into(),
     }];
     device.split.requests = 1;
+    let of_rloop = DeviceFrame {
+        name: "rloop0".into(),
+        kind: Kind::Rloop,
+        mode: Mode::Bmap,
+        rloop: Some(RloopFrame {
+            why: "best".into(),
+            fill: "vfs".into(),
+            commit: "each".into(),
+            errno: 5,
+            recallers: vec![sample::Submitter::default()],
+            fills_per_commit: Some(2.5),
+            ..RloopFrame::default()
+        }),
+        ..DeviceFrame::default()
+    };
     Frame {
         wall_ns: 1_700_000_000_000_000_000,
-        devices: vec![device, DeviceFrame::default()],
+        devices: vec![device, DeviceFrame::default(), of_rloop],
         ..Frame::default()
     }
 }

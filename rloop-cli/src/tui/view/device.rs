@@ -8,7 +8,7 @@ use ratatui::{
 };
 
 use crate::{
-    model::{DeviceFrame, Mode},
+    model::DeviceFrame,
     sample::SplitSample,
     tui::{
         app::App,
@@ -18,13 +18,11 @@ use crate::{
     },
 };
 
+use super::rloop;
+
 /// The mode in a word; `?` marks one that is claimed and was not measured in the interval.
 pub(super) fn mode(device: &DeviceFrame) -> String {
-    let name = match device.mode {
-        Mode::Buffered => "buffered",
-        Mode::Direct => "direct",
-        Mode::Mixed => "mixed",
-    };
+    let name = device.mode.name();
     if device.mode_measured {
         name.to_owned()
     } else {
@@ -48,6 +46,10 @@ pub(super) fn about(derived: bool) -> &'static str {
 
 /// Whether nothing tells of such changes of the device's file: then a count of 0 says nothing.
 pub(super) fn is_unknown(app: &App, device: &DeviceFrame, changes: &[&str]) -> bool {
+    if device.rloop.is_some() && changes == COMMITS {
+        // The module tells of them itself, if it tells anything.
+        return is_uncounted(device);
+    }
     let fs = &device.backing.fs;
     let everywhere = app.history.current().into_iter();
     let everywhere = everywhere.flat_map(|frame| &frame.unavailable);
@@ -56,6 +58,14 @@ pub(super) fn is_unknown(app: &App, device: &DeviceFrame, changes: &[&str]) -> b
         let told = |what: &&str| missing.what.starts_with(&format!("{what} of {fs}"));
         changes.iter().any(told)
     })
+}
+
+/// Whether nothing counts the device's requests: then numbers of 0 say nothing.
+pub(super) fn is_uncounted(device: &DeviceFrame) -> bool {
+    device
+        .unavailable
+        .iter()
+        .any(|missing| missing.what == "requests")
 }
 
 /// The frame of a view of one device: its title and a blank line. Gives what is left for the view.
@@ -82,7 +92,7 @@ pub(super) fn title(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut B
                 "  {} {}  {}",
                 backing.fs,
                 units::bytes(device.facts.size_bytes),
-                mode(device)
+                rloop::mode(device)
             ),
             theme.dim(),
         ),

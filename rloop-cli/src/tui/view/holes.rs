@@ -4,10 +4,10 @@ use ratatui::{
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
     text::{Line, Span},
-    widgets::Widget as _,
+    widgets::{Paragraph, Widget as _},
 };
 
-use super::device;
+use super::{device, rloop};
 use crate::{
     model::DeviceFrame,
     tui::{app::App, units, widget::graph},
@@ -59,13 +59,40 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
+/// What more there is on a device of rloop.
+const RLOOP_KINDS: [Kind; 2] = [
+    Kind {
+        name: "rloop fills",
+        source: &[],
+        derived: |_| false,
+        count: |device| device.rloop.as_ref().map_or(0, |rloop| rloop.fills.ops),
+        bytes: Some(|device| device.rloop.as_ref().map_or(0, |rloop| rloop.fills.bytes)),
+    },
+    Kind {
+        name: "recalls",
+        source: &[],
+        derived: |_| false,
+        count: |device| device.rloop.as_ref().map_or(0, |rloop| rloop.recalls),
+        bytes: None,
+    },
+];
+
+/// The kinds of changes that a device has.
+fn kinds(device: &DeviceFrame) -> impl Iterator<Item = &'static Kind> {
+    let more: &'static [Kind] = match device.rloop {
+        Some(_) => &RLOOP_KINDS,
+        None => &[],
+    };
+    KINDS.iter().chain(more)
+}
+
 pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
     let body = device::titled(device, &app.theme, area, buf);
     let lines = if body.height >= TALL { 2 } else { 1 };
     let [rows, axis, words, heat, notes] = Layout::vertical([
-        Constraint::Length(1 + KINDS.len() as u16 * lines),
+        Constraint::Length(1 + kinds(device).count() as u16 * lines),
         Constraint::Length(2),
-        Constraint::Length(1),
+        Constraint::Length(1 + u16::from(device.rloop.is_some())),
         Constraint::Min(0),
         Constraint::Length(2),
     ])
@@ -98,7 +125,7 @@ fn changes(app: &App, device: &DeviceFrame, lines: u16, area: Rect, buf: &mut Bu
         "changes", "count", "bytes"
     );
     buf.set_string(area.x, area.y, titles, theme.heading());
-    for (number, kind) in KINDS.iter().enumerate() {
+    for (number, kind) in kinds(device).enumerate() {
         let y = area.y + 1 + number as u16 * lines;
         let is_known = !device::is_unknown(app, device, kind.source);
         let none = || "-".to_owned();
@@ -130,7 +157,7 @@ fn changes(app: &App, device: &DeviceFrame, lines: u16, area: Rect, buf: &mut Bu
 
 fn commit_times(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
     let commits = &device.commits.duration;
-    Line::from(vec![
+    let mut lines = vec![Line::from(vec![
         Span::styled("commit time  ", app.theme.heading()),
         Span::raw(format!(
             "{}p50 {}  p90 {}  p99 {}  max {}",
@@ -140,6 +167,9 @@ fn commit_times(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
             units::ns(commits.p99_ns),
             units::ns(commits.max_ns)
         )),
-    ])
-    .render(area, buf);
+    ])];
+    if let Some(rloop) = &device.rloop {
+        lines.push(Line::raw(rloop::fills(rloop)));
+    }
+    Paragraph::new(lines).render(area, buf);
 }

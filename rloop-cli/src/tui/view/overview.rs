@@ -11,7 +11,7 @@ use rloop_common::Op;
 
 use super::{
     columns::{Column, column, fitting, widths},
-    device,
+    device, rloop,
 };
 use crate::{
     model::{DeviceFrame, Frame, Severity},
@@ -20,6 +20,11 @@ use crate::{
 
 /// Lines of the selected device without its notes: rule, title, time, operations, who.
 const DETAILS: u16 = 5;
+/// And one more of a device of rloop.
+fn details(device: Option<&DeviceFrame>) -> u16 {
+    DETAILS + u16::from(device.is_some_and(|device| device.rloop.is_some()))
+}
+
 /// Lines of findings and of what cannot be shown.
 const NOTES: u16 = 4;
 /// The least lines that a heat map is worth.
@@ -31,10 +36,11 @@ pub(super) fn render(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
     let wrapped = |line: &Line| (line.width() as u16).div_ceil(area.width).max(1);
     let notes = remarks.iter().map(wrapped).sum::<u16>().min(NOTES);
     let rows = app.devices(frame).len() as u16 + 1;
-    let room = area.height.saturating_sub(DETAILS + notes).max(2);
+    let lines = details(device);
+    let room = area.height.saturating_sub(lines + notes).max(2);
     let [list, details, notes, _, heat] = Layout::vertical([
         Constraint::Length(rows.min(room)),
-        Constraint::Length(DETAILS),
+        Constraint::Length(lines),
         Constraint::Length(notes),
         Constraint::Length(1),
         Constraint::Min(0),
@@ -130,6 +136,7 @@ fn cell<'a>(
         Show::Device => name(app, device, chosen),
         Show::Fs => Text::from(device.backing.fs.clone()),
         Show::Mode => Text::from(device::mode(device)),
+        Show::Iops | Show::Bytes if device::is_uncounted(device) => right("-".to_owned()),
         Show::Iops => right(units::count(device.all.ops as f64 / seconds)),
         Show::Bytes => right(units::bytes((device.all.bytes as f64 / seconds) as u64)),
         Show::P50 => right(units::ns(total.p50_ns)),
@@ -180,14 +187,17 @@ fn detail(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
     let row = |name: &'static str, text: String| {
         Line::from(vec![Span::styled(name, theme.heading()), Span::raw(text)])
     };
-    Paragraph::new(vec![
+    let mut rows = vec![
         row(
             "ops   ",
             format!("{}  in flight {}", operations(device), device.in_flight),
         ),
         row("by    ", submitters(device)),
-    ])
-    .render(rest, buf);
+    ];
+    if let Some(rloop) = &device.rloop {
+        rows.push(row("rloop ", rloop::ways(rloop)));
+    }
+    Paragraph::new(rows).render(rest, buf);
 }
 
 fn operations(device: &DeviceFrame) -> String {

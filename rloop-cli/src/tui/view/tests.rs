@@ -6,8 +6,8 @@ use ratatui::style::Color;
 
 use super::*;
 use crate::{
-    model::{DeviceFrame, ExtentFrame, Frame, derive},
-    sample::Unavailable,
+    model::{DeviceFrame, ExtentFrame, Frame, Mode, RloopFrame, Ways, derive},
+    sample::{Kind, Moved, Unavailable},
     source::{Source as _, synthetic::Synthetic},
     tui::{
         bindings::Action,
@@ -56,6 +56,60 @@ fn every_view_at_the_design_size_and_wide() {
             app.view = view;
             insta::assert_snapshot!(
                 format!("{}_{width}x{height}", view.name()),
+                text(&draw(&app, width, height))
+            );
+        }
+    }
+}
+
+/// A device of rloop beside stock ones, as it might be.
+fn of_rloop() -> App {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    let mut frame = Frame::clone(app.history.current().expect("a frame"));
+    let mut device = frame.devices[0].clone();
+    device.name = "rloop0".into();
+    device.kind = Kind::Rloop;
+    device.mode = Mode::Vfs;
+    let moved = |ops| Moved {
+        ops,
+        bytes: ops * 4096,
+    };
+    device.rloop = Some(RloopFrame {
+        why: "recalled".into(),
+        fill: "layout".into(),
+        commit: "each".into(),
+        reads: Ways {
+            fast: moved(1800),
+            zero: moved(150),
+            vfs: moved(50),
+        },
+        writes: Ways {
+            fast: moved(750),
+            vfs: moved(250),
+            ..Ways::default()
+        },
+        reasons: [50, 250, 0, 12, 0],
+        fills: moved(250),
+        fill_mean_ns: Some(412_000),
+        fills_waiting: 9,
+        group_commits: 40,
+        fills_per_commit: Some(6.25),
+        recalls: 3,
+        ..RloopFrame::default()
+    });
+    frame.devices.insert(0, device);
+    app.push(Arc::new(frame));
+    app
+}
+
+#[test]
+fn a_device_of_rloop_shows_what_only_it_has() {
+    for (width, height) in [(80, 24), (120, 40)] {
+        for view in [View::Overview, View::Holes] {
+            let mut app = of_rloop();
+            app.view = view;
+            insta::assert_snapshot!(
+                format!("rloop_{}_{width}x{height}", view.name()),
                 text(&draw(&app, width, height))
             );
         }
