@@ -12,7 +12,8 @@ pub const TRACE_VERSION: u32 = 1;
 pub struct Watched {
     /// Where in its file it begins: the module tells offsets of the file.
     pub offset_bytes: u64,
-    /// Since when it is watched, nanoseconds of the monotonic clock: what began before was not counted.
+    /// Since when it is watched, nanoseconds of the monotonic clock: what began before was not counted. 0 once all of
+    /// that has ended.
     pub since_ns: u64,
     /// Its device slot plus one; 0 if it is not watched.
     pub slot: u32,

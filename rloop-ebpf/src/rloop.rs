@@ -39,6 +39,11 @@ pub struct Device {
     since_ns: u64,
 }
 
+fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}
+
 /// The device of an event, which all of them name first.
 #[inline(always)]
 pub fn device(ctx: &RawTracePointContext) -> Option<Device> {
@@ -114,9 +119,7 @@ impl Device {
     /// As [`submitted`](Self::submitted).
     #[inline(always)]
     unsafe fn done(&self, number: u32, offset: u64, ns: u64, error: i32) -> Option<usize> {
-        // SAFETY: the helper has no preconditions.
-        let now = unsafe { bpf_ktime_get_ns() };
-        if ns == 0 || now.wrapping_sub(ns) < self.since_ns {
+        if ns == 0 || (self.since_ns != 0 && now().wrapping_sub(ns) < self.since_ns) {
             return None;
         }
         let op = op_of(number)?;
@@ -127,7 +130,7 @@ impl Device {
             if error != 0 {
                 add(&raw mut (*counters).errors, 1);
                 let start = offset.wrapping_sub(self.offset_bytes);
-                send(EventKind::Error, self.slot, now, 0, start);
+                send(EventKind::Error, self.slot, now(), 0, start);
             }
             timed(self.block, counters, op, ns);
         }

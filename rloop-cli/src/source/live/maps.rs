@@ -15,8 +15,6 @@ use rloop_common::{
     who::{FileKey, Who, Work},
 };
 
-use rustix::time::ClockId;
-
 use crate::source::SourceError;
 
 /// The probes' maps.
@@ -92,20 +90,8 @@ impl Maps {
             .set(minor, below | slot.map_or(0, |slot| slot + 1), 0)
     }
 
-    /// Requests of the rloop device `minor`, which begins at that byte of its file, count for `slot`; for nobody, if
-    /// there is none.
-    pub(super) fn set_rloop(
-        &mut self,
-        minor: u32,
-        slot: Option<u32>,
-        offset_bytes: u64,
-    ) -> Result<(), MapError> {
-        let watched = Watched {
-            offset_bytes,
-            since_ns: super::clock_ns(ClockId::Monotonic),
-            slot: slot.map_or(0, |slot| slot + 1),
-            unused: 0,
-        };
+    /// What the probes know of the rloop device `minor`.
+    pub(super) fn set_rloop(&mut self, minor: u32, watched: Watched) -> Result<(), MapError> {
         self.rloops.set(minor, watched, 0)
     }
 

@@ -1,24 +1,21 @@
 //! One watched device: what the probes were told of it, and what they counted.
 
-use std::time::Instant;
+mod look;
 
 use aya::maps::MapError;
 use rloop_common::{Op, bucket::Fine, slot::Slot, who::FileKey};
+use rustix::time::ClockId;
 
-use super::{counters::Counters, derived, extents::Extents, mapped::Mapped, maps::Maps, rloop};
+use super::{
+    clock_ns, counters::Counters, derived, extents::Extents, mapped::Mapped, maps::Maps, rloop,
+};
 use crate::{
-    device::{
-        LoopDevice,
-        backing::OpenBacking,
-        below, cache,
-        extents::{self as fiemap, Mapping},
-        gaps,
-        mounts::Mounts,
-    },
-    driver,
+    device::{LoopDevice, backing::OpenBacking, below, cache, gaps, mounts::Mounts},
     sample::{CommitsSample, DeviceSample, Lost, Unavailable},
     source::SourceError,
 };
+
+use look::Looked;
 
 /// Tags a device may have; more than the driver's queue depth, and than a scheduler gives out.
 const TAGS_MIN: usize = 1024;
@@ -37,6 +34,8 @@ pub(super) struct Watched {
     commits: CommitsSample,
     commit_buckets: Vec<u64>,
     lost: Lost,
+    /// All that began before it was watched has ended.
+    is_settled: bool,
     /// Why the extents are not known.
     trouble: Vec<Unavailable>,
     /// What the filesystem does not tell.
@@ -73,6 +72,7 @@ impl Watched {
             commits: CommitsSample::default(),
             commit_buckets: Vec::new(),
             lost: Lost::default(),
+            is_settled: false,
             trouble: Vec::new(),
             gaps: Vec::new(),
             device,
@@ -92,7 +92,30 @@ impl Watched {
         let device = &self.device;
         match device.rloop {
             None => maps.set_minor(device.dev.minor, slot),
-            Some(_) => maps.set_rloop(device.dev.minor, slot, device.offset_bytes),
+            Some(_) => self.count_rloop(slot, clock_ns(ClockId::Monotonic), maps),
+        }
+    }
+
+    /// The same of a device of rloop, of which what began before `since_ns` is not counted.
+    fn count_rloop(
+        &self,
+        slot: Option<u32>,
+        since_ns: u64,
+        maps: &mut Maps,
+    ) -> Result<(), MapError> {
+        let watched = rloop_common::rloop::Watched {
+            offset_bytes: self.device.offset_bytes,
+            since_ns,
+            slot: slot.map_or(0, |slot| slot + 1),
+            unused: 0,
+        };
+        maps.set_rloop(self.device.dev.minor, watched)
+    }
+
+    /// Once nothing is under way that began before the device was watched, the probes need not look for it.
+    fn settle(&mut self, idle: bool, maps: &mut Maps) {
+        if self.device.rloop.is_some() && idle && !self.is_settled {
+            self.is_settled = self.count_rloop(Some(self.slot), 0, maps).is_ok();
         }
     }
 
@@ -155,6 +178,7 @@ impl Watched {
             ..DeviceSample::default()
         };
         let idle = self.device.in_flight() == Some(0);
+        self.settle(idle, maps);
         self.lost.unattributed = self.counters.read(&mut sample, idle);
         self.lost.completions = sample.ops.iter().map(|op| op.lost).sum();
         match &self.device.rloop {
@@ -196,66 +220,6 @@ impl Watched {
         sample
     }
 
-    /// Reads the file's mapping and gives it to the probes.
-    fn look(&mut self, open: Option<&OpenBacking>, maps: &mut Maps) {
-        self.trouble.clear();
-        let started = Instant::now();
-        let mapping = self.mapping(open);
-        self.extents.looked(started.elapsed());
-        let mut mapping = match mapping {
-            Some(Ok(mapping)) => mapping,
-            Some(Err(why)) => return self.trouble.push(why),
-            None => return,
-        };
-        let partition = self
-            .device
-            .disk
-            .and_then(|disk| below::partition_start_bytes(disk).ok())
-            .unwrap_or(0);
-        for extent in &mut mapping.extents {
-            extent.disk_offset_bytes = extent.disk_offset_bytes.map(|offset| offset + partition);
-        }
-        if let Some(cut) = mapping.cut_at_bytes {
-            let why = format!(
-                "the file has more than {} extents: beyond byte {cut} the last one stands for all",
-                rloop_common::extent::MAX_EXTENTS
-            );
-            self.trouble.push(Unavailable {
-                what: "extents".to_owned(),
-                why,
-            });
-        }
-        if let Err(error) = self.extents.replace(mapping.extents, maps) {
-            let why = format!("cannot give the probes a new extent table: {error}");
-            self.trouble.push(Unavailable {
-                what: "extents".to_owned(),
-                why,
-            });
-        }
-    }
-
-    /// The number of the device, if its module maps it.
-    fn mapped_by(&self) -> Option<u32> {
-        let device = self.device.rloop.as_ref()?;
-        (device.provider != "vfs").then_some(device.number)
-    }
-
-    /// The file's mapping: that of the module where it maps, else the filesystem's, if the file is at hand.
-    fn mapping(&self, open: Option<&OpenBacking>) -> Option<Result<Mapping, Unavailable>> {
-        let window = self.device.window();
-        if let Some(number) = self.mapped_by() {
-            let mapping = driver::extents::map(number, window);
-            return Some(mapping.map_err(|error| Unavailable {
-                what: "extents".to_owned(),
-                why: error.to_string(),
-            }));
-        }
-        let open = open?;
-        let fs = open.mount.as_ref().map_or("", |mount| &mount.fs);
-        let mapping = fiemap::map(&open.file, window.0, window.1);
-        Some(mapping.map_err(|error| fiemap::explain(&error, fs)))
-    }
-
     fn count_pages(&self, open: Option<&OpenBacking>, sample: &mut DeviceSample) {
         let (offset, len) = self.device.window();
         let mut count =
@@ -277,21 +241,6 @@ impl Watched {
             .and_then(|device| count(&device, 0, 0));
         (sample.backing_cached_pages, sample.device_cached_pages) = (backing, device);
     }
-}
-
-/// What a change of the mapping leaves traces in.
-#[derive(Default, PartialEq)]
-struct Looked {
-    /// Changes that the probes saw.
-    changes: u64,
-    /// The module maps it.
-    is_mapped: bool,
-    /// The file's size.
-    size_bytes: u64,
-    /// What is allocated of it: others may punch it, and not every filesystem tells.
-    allocated_bytes: u64,
-    /// The part that the device shows.
-    window: (u64, u64),
 }
 
 /// The device's backing file as the probes see it.
