@@ -1,5 +1,7 @@
 //! What is wrong with a device, why it matters, and the command that mends it.
 
+mod rloop;
+
 use rloop_common::Op;
 
 use super::{DeviceFrame, Finding, Mode, Severity};
@@ -33,6 +35,7 @@ pub(super) fn find(device: &DeviceFrame, interval_ns: u64) -> Vec<Finding> {
         .iter()
         .filter_map(|check| check(device))
         .chain(saturated(device, interval_ns))
+        .chain(rloop::find(device))
         .collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
@@ -103,7 +106,11 @@ fn nearly_full(device: &DeviceFrame) -> Option<Finding> {
 }
 
 fn not_direct(device: &DeviceFrame) -> Option<Finding> {
-    if !device.facts.claims_direct || !device.mode_measured || device.mode == Mode::Direct {
+    if !device.facts.claims_direct
+        || !device.mode_measured
+        || device.mode == Mode::Direct
+        || device.rloop.is_some()
+    {
         return None;
     }
     let share = device.bypass_ratio.unwrap_or(0.0) * 100.0;
@@ -126,7 +133,9 @@ fn not_direct(device: &DeviceFrame) -> Option<Finding> {
 
 fn misaligned(device: &DeviceFrame) -> Option<Finding> {
     let (facts, align) = (&device.facts, u64::from(device.facts.dio_align_bytes?));
+    // Who maps a device of rloop, and why nobody does, says more.
     if align == 0
+        || device.rloop.is_some()
         || (facts.offset_bytes.is_multiple_of(align)
             && u64::from(facts.logical_block_bytes).is_multiple_of(align))
     {
@@ -176,7 +185,10 @@ fn saturated(device: &DeviceFrame, interval_ns: u64) -> Option<Finding> {
     let total = split.queue_ns + split.worker_ns + split.filesystem_ns + split.disk_ns;
     // One request at a time waits for the worker to wake up, not for another request: on average more
     // than one has to be there.
-    if split.requests < SPLIT_MIN || split.worker_ns * 2 <= total || split.worker_ns <= interval_ns
+    if split.requests < SPLIT_MIN
+        || split.worker_ns * 2 <= total
+        || split.worker_ns <= interval_ns
+        || device.rloop.is_some()
     {
         return None;
     }
@@ -196,7 +208,15 @@ fn saturated(device: &DeviceFrame, interval_ns: u64) -> Option<Finding> {
 fn committed_singly(device: &DeviceFrame) -> Option<Finding> {
     let (commits, writes) = (&device.commits, &device.ops[Op::Write.index()]);
     let waits = commits.duration.mean_ns? > writes.total.mean_ns?;
-    if commits.count < COMMITS_MIN || writes.ops >= WRITES_PER_COMMIT * commits.count || !waits {
+    let wanted = device
+        .rloop
+        .as_ref()
+        .is_some_and(|rloop| rloop.commit == "each");
+    if commits.count < COMMITS_MIN
+        || writes.ops >= WRITES_PER_COMMIT * commits.count
+        || !waits
+        || wanted
+    {
         return None;
     }
     let what = format!(
