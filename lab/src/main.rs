@@ -26,6 +26,7 @@ mod stamps;
 mod test;
 mod tests;
 mod tracing;
+mod watcher;
 mod write_log;
 
 use std::process::ExitCode;

@@ -3,6 +3,8 @@
 mod attachment;
 mod bad_input;
 mod command_line;
+mod dashboard;
+mod dashboard_module;
 mod disk_errors;
 mod doctor;
 mod durability;
@@ -50,6 +52,8 @@ pub(crate) fn all() -> Vec<Test> {
         durability::tests(),
         durability_inner::tests(),
         neighbours::tests(),
+        dashboard::tests(),
+        dashboard_module::tests(),
         freeze::tests(),
         attachment::tests(),
         disk_errors::tests(),
@@ -67,7 +71,7 @@ fn on_each(name: &str, kinds: &[Kind], body: fn(&mut Guest, Kind) -> Result<Outc
 }
 
 /// A test of the module, which is loaded for it, and has to go afterwards.
-fn of_module(name: &str, body: fn(&mut Guest) -> Result<()>) -> Test {
+fn of_module(name: &str, body: impl Fn(&mut Guest) -> Result<()> + 'static) -> Test {
     Test::new(name, move |guest| with_module(|| body(guest)))
 }
 
