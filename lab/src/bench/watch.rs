@@ -11,10 +11,11 @@ use super::programs::{Programs, Statistics};
 use super::target::Target;
 use super::{DISK_MEBIBYTES, Image, Options};
 use crate::command::run;
+use crate::module::Module;
 use crate::null_blk::NullBlk;
 
 /// What is watched.
-const TARGETS: [Target; 1] = [Target::LoopDirect];
+const TARGETS: [Target; 2] = [Target::LoopDirect, Target::Rloop];
 
 /// What is done to it.
 const LOADS: &str = "4k random";
@@ -30,6 +31,7 @@ pub(crate) fn run() -> Result<()> {
         instructions: true,
         only: LOADS.into(),
     };
+    let _module = Module::load()?;
     let disk = NullBlk::new(DISK_MEBIBYTES)?;
     let image = Image::new(&disk)?;
     for load in Load::all(&options) {
