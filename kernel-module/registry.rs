@@ -31,10 +31,23 @@ global_lock! {
     unsafe(uninit) static DEVICES: Mutex<KVec<Slot>> = KVec::new();
 }
 
-/// Before all else.
-pub(crate) fn init() {
-    // SAFETY: It is called once.
-    unsafe { DEVICES.init() };
+/// The table of devices; dropping it frees it, when there are none any more.
+pub(crate) struct Registry;
+
+impl Registry {
+    /// Before all else, and once.
+    pub(crate) fn new() -> Self {
+        // SAFETY: It is called once.
+        unsafe { DEVICES.init() };
+        Self
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // Nobody drops a static.
+        *DEVICES.lock() = KVec::new();
+    }
 }
 
 /// The smallest and the largest logical block, in bytes.

@@ -71,18 +71,20 @@ module! {
 /// The module while it is loaded. Its fields go in this order.
 struct Module {
     _control: Pin<KBox<MiscDeviceRegistration<control::Control>>>,
+    _registry: registry::Registry,
     _policy: worker::Policy,
     _grace: Grace,
 }
 
 impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        registry::init();
+        let registry = registry::Registry::new();
         disk::init(module);
         let policy = worker::Policy::new()?;
         let control = MiscDeviceRegistration::register(control::options());
         Ok(Self {
             _control: KBox::pin_init(control, GFP_KERNEL)?,
+            _registry: registry,
             _policy: policy,
             _grace: Grace,
         })

@@ -35,7 +35,6 @@ const COMPLAINTS: &[&str] = &[
     "refcount_t: ",
     "self-detected stall",
     "soft lockup",
-    "suspected memory leaks",
     "suspicious RCU usage",
     "unreferenced object",
 ];
@@ -85,6 +84,9 @@ impl KernelLog {
                 complaints.len() - 1
             );
         }
+        if let Some(leak) = leaks().first() {
+            bail!("memory was allocated and is lost: {leak}");
+        }
         let tainted: u64 = fs::read_to_string("/proc/sys/kernel/tainted")?
             .trim()
             .parse()?;
@@ -98,8 +100,7 @@ impl KernelLog {
     /// All of it, and what was allocated and is lost, where the kernel looks for that.
     pub(crate) fn text(&mut self) -> Result<String> {
         self.read_on()?;
-        let leaks = fs::read_to_string("/sys/kernel/debug/kmemleak").unwrap_or_default();
-        Ok(self.read.join("\n") + "\n" + &leaks)
+        Ok(self.read.join("\n") + "\n" + &leaks().join("\n"))
     }
 
     fn read_on(&mut self) -> Result<()> {
@@ -119,6 +120,21 @@ impl KernelLog {
             }
         }
     }
+}
+
+/// What was allocated and nothing points to, where the kernel looks for that.
+fn leaks() -> Vec<String> {
+    lost(&fs::read_to_string("/sys/kernel/debug/kmemleak").unwrap_or_default())
+}
+
+/// Those leaks that are not of the kernel's own start.
+fn lost(kmemleak: &str) -> Vec<String> {
+    const OBJECT: &str = "unreferenced object ";
+    let objects = kmemleak.split(OBJECT).skip(1);
+    objects
+        .filter(|object| !object.contains("comm \"swapper/"))
+        .map(|object| OBJECT.to_owned() + object.trim_end())
+        .collect()
 }
 
 /// The text of a record: `6,1234,5678901,-;text`, then lines of properties.
@@ -173,6 +189,16 @@ mod tests {
         ] {
             assert_eq!(found(line, &[]).len(), 1, "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_lost_is_told_but_for_what_the_kernel_began_with() {
+        let object = |command: &str| {
+            format!("unreferenced object 0xff11 (size 8):\n  comm \"{command}\", pid 1\n")
+        };
+        assert_eq!(lost(&object("swapper/0")), [""; 0]);
+        let both = object("swapper/0") + &object("rloop");
+        assert_eq!(lost(&both), [object("rloop").trim_end()]);
     }
 
     #[test]
