@@ -19,11 +19,10 @@ impl Guest {
     pub(crate) fn new(seed: u64, is_long: bool) -> Result<Self> {
         let scratch = scratch_disks().context("could not look for the scratch disks")?;
         let allowed = Vec::new();
-        let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
         Ok(Self {
             seed,
             is_long,
-            has_debug_kernel: release.trim_end().ends_with("-debug"),
+            has_debug_kernel: has_debug_kernel()?,
             scratch,
             allowed,
         })
@@ -65,6 +64,12 @@ impl Guest {
     pub(crate) fn take_allowed(&mut self) -> Vec<String> {
         std::mem::take(&mut self.allowed)
     }
+}
+
+/// Whether the kernel is the one that finds mistakes and takes its time.
+pub(crate) fn has_debug_kernel() -> Result<bool> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    Ok(release.trim_end().ends_with("-debug"))
 }
 
 /// The disks whose serial number says that they are for tests, in order.
