@@ -4,21 +4,19 @@
 //! the file. After a kill -9 the kernel ends the process and detaches the device, and the next
 //! start removes the file.
 
-mod leftovers;
 pub mod workload;
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-pub use leftovers::cleanup_leftovers;
-
 use crate::capability::{self, Refusal};
 use crate::device::backing::dio_align_bytes;
-use crate::device::control::{AttachOptions, Attached, attach};
+use crate::device::control::{AttachOptions, Attached, attach, detach};
+use crate::device::{LoopDevice, list};
+use crate::scratch::{Family, Scratch};
 
 /// The hidden subcommand that runs the workload; the device's path follows.
 pub const WORKLOAD_COMMAND: &str = "demo-workload";
@@ -28,6 +26,12 @@ const FILE_BYTES: u64 = 256 << 20;
 
 /// What the filesystem must have free beyond that, bytes.
 const SPARE_BYTES: u64 = 64 << 20;
+
+/// What its files are called.
+const FILES: Family = Family {
+    prefix: "rloop-demo",
+    suffix: ".img",
+};
 
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 const RAMFS_MAGIC: i64 = 0x8584_58F6;
@@ -86,23 +90,7 @@ impl Default for DemoOptions {
 pub struct Demo {
     child: Child,
     device: Option<Attached>,
-    file: DemoFile,
-}
-
-/// The file, which is removed when dropped.
-#[derive(Debug)]
-struct DemoFile {
-    path: PathBuf,
-    /// Its lock says that its owner lives. It is an open file of its own: the loop driver keeps
-    /// the one that it was given, and with it would keep the lock.
-    _lock: File,
-}
-
-impl Drop for DemoFile {
-    fn drop(&mut self) {
-        // If somebody removed it already, that is as good.
-        let _ = std::fs::remove_file(&self.path);
-    }
+    file: Scratch,
 }
 
 impl Demo {
@@ -120,17 +108,16 @@ impl Demo {
         let folder = place(&options.folders)?;
         let failed = |what: String| move |error| DemoError::Failed { what, error };
         let making = format!("make a file in {}", folder.display());
-        let (path, lock) = leftovers::create(&folder, FILE_BYTES).map_err(failed(making))?;
-        let attaching = format!("attach {} to a loop device", path.display());
-        let block_bytes = dio_align_bytes(&lock).unwrap_or(0);
-        let file = DemoFile { path, _lock: lock };
+        let file = Scratch::sparse(&folder, FILES, FILE_BYTES).map_err(failed(making))?;
+        let attaching = format!("attach {} to a loop device", file.path().display());
+        let block_bytes = dio_align_bytes(file.file()).unwrap_or(0);
         let settings = AttachOptions {
             direct_io: true,
             autoclear: true,
             block_bytes: if block_bytes > 512 { block_bytes } else { 0 },
             ..AttachOptions::default()
         };
-        let device = attach(&file.path, &settings).map_err(failed(attaching))?;
+        let device = attach(file.path(), &settings).map_err(failed(attaching))?;
         let child = spawn(options, device.path()).map_err(failed("start its workload".into()))?;
         Ok(Self {
             child,
@@ -146,7 +133,7 @@ impl Demo {
 
     /// Path of the file.
     pub fn file_path(&self) -> &Path {
-        &self.file.path
+        self.file.path()
     }
 
     /// Process number of the workload.
@@ -178,6 +165,38 @@ impl Drop for Demo {
         // Before the file: a device must not be left on a file that has no name.
         drop(self.device.take());
     }
+}
+
+/// Removes files in `folders`, and detaches loop devices, that a killed demo left. Says what it
+/// removed. What belongs to a demo that runs, or to somebody else, is left alone.
+pub fn cleanup_leftovers(folders: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
+    for device in list()? {
+        if is_orphan(&device) {
+            // Still in use by somebody: then its file stays, too.
+            if detach(&device).is_ok() {
+                removed.push(Path::new("/dev").join(&device.name));
+                let folder = device.path.parent().unwrap_or(Path::new("/"));
+                removed.extend(FILES.clean(folder)?);
+            }
+        }
+    }
+    for folder in folders {
+        removed.extend(FILES.clean(folder)?);
+    }
+    Ok(removed)
+}
+
+/// A device on a demo's file that nobody holds the lock of.
+fn is_orphan(device: &LoopDevice) -> bool {
+    let Some(pid) = FILES.owner(&device.path) else {
+        return false;
+    };
+    if device.deleted {
+        // Its lock is out of reach; a process of that number may be another one, so be careful.
+        return !Path::new("/proc").join(pid.to_string()).exists();
+    }
+    FILES.is_abandoned(&device.path)
 }
 
 fn spawn(options: &DemoOptions, device: &Path) -> io::Result<Child> {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::device::control::{discard, set_direct_io};
+use crate::load::{Aligned, BLOCK, Random};
 
 /// Environment variable with the process number of the one that started the workload.
 pub(super) const PARENT_VARIABLE: &str = "RLOOP_DEMO_PARENT";
@@ -25,9 +26,6 @@ const PHASE: Duration = Duration::from_secs(4);
 
 /// Pause after each step.
 const PAUSE: Duration = Duration::from_millis(1);
-
-/// Alignment of everything, bytes: direct I/O asks for it on any disk.
-const BLOCK: usize = 4096;
 
 /// The largest request, bytes.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -104,7 +102,7 @@ impl Workload {
             direct,
             buffered,
             half,
-            buffer: Aligned::new(),
+            buffer: Aligned::new(BUFFER_BYTES),
             random: Random(0x5DEE_CE66),
         })
     }
@@ -193,37 +191,5 @@ impl Workload {
         let group = self.random.below(self.half / (8 * BUFFER_BYTES as u64));
         let block = self.random.below((BUFFER_BYTES / BLOCK) as u64);
         group * 8 * BUFFER_BYTES as u64 + block * BLOCK as u64
-    }
-}
-
-/// A buffer that starts at a multiple of [`BLOCK`].
-struct Aligned {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl Aligned {
-    fn new() -> Self {
-        let bytes = vec![0xA5; BUFFER_BYTES + BLOCK];
-        let start = bytes.as_ptr().align_offset(BLOCK);
-        Self { bytes, start }
-    }
-
-    /// The first `len` bytes of it.
-    fn get(&mut self, len: usize) -> &mut [u8] {
-        &mut self.bytes[self.start..self.start + len]
-    }
-}
-
-/// xorshift64: any spread of addresses will do.
-struct Random(u64);
-
-impl Random {
-    /// A number below `limit`, which is not 0.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
     }
 }
