@@ -9,6 +9,7 @@ mod list;
 mod map;
 #[cfg(test)]
 mod schema;
+mod showing;
 mod size;
 mod stat;
 mod subject;

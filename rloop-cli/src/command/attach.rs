@@ -2,11 +2,12 @@
 
 mod refusal;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use super::args::{self, Commit, Fill};
+use super::subject::{self, failed};
 use crate::driver::{Attach, Control, node};
 use crate::program::Stop;
 use refusal::Asked;
@@ -14,7 +15,7 @@ use refusal::Asked;
 /// Attaches the file, and prints the device.
 pub(super) fn run(args: &args::Attach) -> Result<(), Stop> {
     let control = Control::open()?;
-    let file = open(args)?;
+    let file = subject::open(&args.file).map_err(|error| failed(args.file.display(), error))?;
     let how = Attach {
         offset_bytes: args.offset,
         sizelimit_bytes: args.sizelimit.unwrap_or(0),
@@ -24,28 +25,28 @@ pub(super) fn run(args: &args::Attach) -> Result<(), Stop> {
         fill_layout: args.fill == Fill::Layout,
         commit_each: args.commit == Commit::Each,
     };
-    let number = control.attach(&file, &how).map_err(|error| {
-        let file = Asked::of(&args.file, &file, how);
-        Stop::Failed(format!("{}: {}", args.file.display(), file.explain(error)))
-    })?;
-    let path = node::wait(number).map_err(|error| {
+    let (_, path) = attach(&control, &args.file, &file, how)?;
+    writeln!(io::stdout(), "{}", path.display())?;
+    Ok(())
+}
+
+/// The number and the path of a new device. The file is open for reading only: a descriptor for writing would
+/// keep the module from mapping it.
+pub(super) fn attach(
+    control: &Control,
+    path: &Path,
+    file: &File,
+    how: Attach,
+) -> Result<(u32, PathBuf), Stop> {
+    let number = control
+        .attach(file, &how)
+        .map_err(|error| failed(path.display(), Asked::of(path, file, how).explain(error)))?;
+    let node = node::wait(number).map_err(|error| {
         // A device that nobody can open would only be in the way.
         let _ = control.detach(number);
         Stop::Failed(format!(
             "/dev/rloop{number}: {error}; is /dev the machine's own (devtmpfs)?"
         ))
     })?;
-    writeln!(io::stdout(), "{}", path.display())?;
-    Ok(())
-}
-
-/// Only for reading: a descriptor for writing would keep the module from mapping the file.
-fn open(args: &args::Attach) -> Result<File, Stop> {
-    let shown = args.file.display();
-    // Not to hang, should it be a pipe.
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NONBLOCK);
-    options
-        .open(&args.file)
-        .map_err(|error| Stop::Failed(format!("{shown}: {error}")))
+    Ok((number, node))
 }

@@ -1,4 +1,7 @@
-//! Columns for people.
+//! Columns and lines for people.
+
+/// Columns of the narrowest screen.
+pub(super) const COLUMNS: usize = 80;
 
 /// A table: text to the left, numbers to the right, as wide as need be.
 pub(super) struct Table {
@@ -45,5 +48,42 @@ impl std::fmt::Display for Table {
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+/// Lines of at most that many characters; a word that is longer has a line of its own.
+pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let len = word.chars().count();
+        if used > 0 && used + 1 + len > columns {
+            lines.push(String::new());
+            used = 0;
+        }
+        let line = lines.last_mut().expect("there is one");
+        if used > 0 {
+            line.push(' ');
+            used += 1;
+        }
+        line.push_str(word);
+        used += len;
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn wrapping_keeps_each_word_and_the_width(text in "[a-z]{1,20}( [a-z]{1,20}){0,40}") {
+            let lines = wrap(&text, 30);
+            prop_assert!(lines.iter().all(|line| line.chars().count() <= 30));
+            prop_assert_eq!(lines.join(" "), text);
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// Columns of the narrowest screen.
-const COLUMNS: usize = 80;
+use crate::command::table::{COLUMNS, wrap};
+
 /// Where text begins: behind the longest state.
 const INDENT: usize = 9;
 
@@ -144,31 +144,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Lines of at most that many characters; a word that is longer has a line of its own.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut used = 0;
-    for word in text.split_whitespace() {
-        let len = word.chars().count();
-        if used > 0 && used + 1 + len > columns {
-            lines.push(String::new());
-            used = 0;
-        }
-        let line = lines.last_mut().expect("there is one");
-        if used > 0 {
-            line.push(' ');
-            used += 1;
-        }
-        line.push_str(word);
-        used += len;
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -194,14 +171,5 @@ mod tests {
             assert!(report(state).complete, "{state:?}");
         }
         assert!(!report(State::Missing).complete);
-    }
-
-    proptest! {
-        #[test]
-        fn wrapping_keeps_each_word_and_the_width(text in "[a-z]{1,20}( [a-z]{1,20}){0,40}") {
-            let lines = wrap(&text, 30);
-            prop_assert!(lines.iter().all(|line| line.chars().count() <= 30));
-            prop_assert_eq!(lines.join(" "), text);
-        }
     }
 }

@@ -4,16 +4,15 @@ mod facts;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::check::{Check, Group};
 use super::provider;
+use crate::command::showing::{self, shows};
 use crate::command::subject::{self, Subject};
-use crate::device::backing::mount_of;
+use crate::device::LoopDevice;
 use crate::device::mounts::Mounts;
-use crate::device::{self, LoopDevice};
-use crate::driver::{self, RloopDevice};
+use crate::driver::RloopDevice;
 
 /// A file, and the devices that show it.
 struct Shown {
@@ -76,13 +75,7 @@ fn shown(subject: &Subject) -> Shown {
         }
         Subject::File { path, file, .. } => {
             let path = path.canonicalize().unwrap_or_else(|_| path.clone());
-            let mut rloops = driver::list().unwrap_or_default();
-            rloops.retain(|device| shows(device, file, &path));
-            let mut loops = device::list().unwrap_or_default();
-            loops.retain(|device| {
-                let id = device.file.as_ref().ok().zip(file.metadata().ok());
-                id.is_some_and(|(id, stat)| id.is(&stat))
-            });
+            let (rloops, loops) = showing::of(file, &path);
             Shown {
                 path,
                 file: file.try_clone().map_err(|error| error.to_string()),
@@ -107,21 +100,6 @@ fn open(device: &RloopDevice) -> Result<File, String> {
     is_same
         .then_some(file)
         .ok_or_else(|| format!("{path} is now another file than the device's"))
-}
-
-/// Whether an rloop device shows this file. The module tells the number of the filesystem, which on btrfs is not
-/// that of its files, and inode numbers are of a subvolume there: the path has to be the same then.
-fn shows(device: &RloopDevice, file: &File, path: &Path) -> bool {
-    let has_path = !device.deleted && device.path == path;
-    let Some(id) = &device.file else {
-        return has_path;
-    };
-    let Ok(stat) = file.metadata() else {
-        return false;
-    };
-    let mounts = Mounts::read().unwrap_or_default();
-    let fs_dev = mount_of(file, &mounts).map(|mount| mount.dev);
-    id.is(&stat) || has_path && stat.ino() == id.ino && fs_dev == id.fs_dev
 }
 
 fn in_effect(device: &RloopDevice) -> Check {
