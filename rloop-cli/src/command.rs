@@ -2,6 +2,7 @@
 
 mod args;
 mod attach;
+mod compare;
 mod detach;
 mod diff;
 mod doctor;
@@ -45,6 +46,7 @@ fn run(command: &Command) -> Result<(), Stop> {
         Command::Resize { device } => resize(device),
         Command::Doctor(args) => doctor::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Compare(args) => compare::run(args),
     }
 }
 

@@ -90,6 +90,7 @@ fn wrong_usage_is_2_and_help_is_data() {
         "resize",
         "doctor",
         "diff",
+        "compare",
         "Examples:",
         "Exit status",
     ] {

@@ -34,7 +34,8 @@ pub(super) fn run(args: &args::Detach) -> Result<(), Stop> {
     }
 }
 
-fn detach(control: &Control, number: u32) -> Result<(), String> {
+/// Detaches a device, once those who only look at it are done.
+pub(super) fn detach(control: &Control, number: u32) -> Result<(), String> {
     let start = Instant::now();
     loop {
         match control.detach(number) {

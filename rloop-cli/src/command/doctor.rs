@@ -4,7 +4,7 @@ mod check;
 mod file;
 mod module;
 mod probes;
-mod provider;
+pub(super) mod provider;
 mod rights;
 
 use std::io::{self, Write as _};
@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use super::args;
 use super::subject::Subject;
 use crate::program::Stop;
-use check::{Group, Report};
+use check::{Check, Group, Report, State};
 
 /// Looks at everything, and says what it found.
 pub(super) fn run(args: &args::Doctor) -> Result<(), Stop> {
@@ -30,6 +30,17 @@ pub(super) fn run(args: &args::Doctor) -> Result<(), Stop> {
     } else {
         Err(Stop::Found)
     }
+}
+
+/// What keeps this process from attaching files to rloop devices, as checks are shown; `None` if nothing
+/// does.
+pub(super) fn obstacles() -> Option<String> {
+    let mut checks = vec![rights::attaching()];
+    checks.extend(module::look().checks);
+    let in_the_way = |check: &&Check| matches!(check.state, State::Missing | State::Unknown);
+    let found = checks.iter().filter(in_the_way);
+    let text: String = found.map(Check::to_string).collect();
+    (!text.is_empty()).then_some(text)
 }
 
 fn groups(subject: Option<&Subject>) -> Vec<Group> {

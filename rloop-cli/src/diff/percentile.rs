@@ -44,7 +44,7 @@ use super::series::{Histogram, Series, count};
 /// Fewer events beyond a percentile say nothing of it.
 const EVENTS_BEYOND: u64 = 10;
 /// Fewer batches say nothing of the spread between them.
-const BATCHES: f64 = 5.0;
+pub(crate) const BATCHES: f64 = 5.0;
 /// Student's t of 99 %, both sides, from 4 degrees of freedom on; the last is used for all beyond.
 const STUDENT: [f64; 16] = [
     4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169, 3.106, 3.055, 3.012, 2.977, 2.947, 2.921,
@@ -172,7 +172,7 @@ fn effect_below(batches: &[Histogram], ns: u64, events: u64) -> f64 {
 }
 
 /// Student's t for that many batches, of which there are at least [`BATCHES`].
-fn student(batches: f64) -> f64 {
+pub(crate) fn student(batches: f64) -> f64 {
     let place = (batches - BATCHES) as usize;
     STUDENT[place.min(STUDENT.len() - 1)]
 }

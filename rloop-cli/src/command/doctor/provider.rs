@@ -180,7 +180,7 @@ pub(super) fn explained(name: &str, seen: &str, reason: &str, path: &str) -> Che
 }
 
 /// What a reason means for the user, and the command that helps.
-fn explain(reason: &str) -> (&'static str, Option<&'static str>) {
+pub(in crate::command) fn explain(reason: &str) -> (&'static str, Option<&'static str>) {
     match reason {
         "best" => ("the best one for this file", None),
         "starting" => ("the device is being attached; look again in a moment", None),

@@ -8,11 +8,7 @@ pub(super) fn look() -> Group {
     let has = Capabilities::of_this_process().unwrap_or_default();
     let mut checks = vec![
         right("watching", &has.missing_to_watch(), "sudo rloop-top"),
-        right(
-            "attaching",
-            &has.missing_to_attach(),
-            "sudo rloop attach FILE",
-        ),
+        attaching(),
     ];
     let limits = capability::limits().into_iter();
     checks
@@ -22,6 +18,16 @@ pub(super) fn look() -> Group {
         name: "rights",
         checks,
     }
+}
+
+/// Whether it may attach files.
+pub(super) fn attaching() -> Check {
+    let has = Capabilities::of_this_process().unwrap_or_default();
+    right(
+        "attaching",
+        &has.missing_to_attach(),
+        "sudo rloop attach FILE",
+    )
 }
 
 fn right(what: &str, missing: &[Capability], command: &str) -> Check {
