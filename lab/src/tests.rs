@@ -3,6 +3,7 @@
 mod attachment;
 mod bad_input;
 mod command_line;
+mod compare;
 mod dashboard;
 mod dashboard_module;
 mod disk_errors;
@@ -46,6 +47,7 @@ pub(crate) fn all() -> Vec<Test> {
         load::tests(),
         bad_input::tests(),
         command_line::tests(),
+        compare::tests(),
         doctor::tests(),
         fuzz::tests(),
         leaks::tests(),
