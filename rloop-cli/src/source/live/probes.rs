@@ -254,12 +254,14 @@ const BEFORE_IO_START: Family = Family {
     needs: &["BIO_BDEV", "BDEV_DISK", "BIO_SIZE"],
 };
 
-/// The families that make sense on a kernel with these types.
-pub(super) fn families(btf: &Btf) -> impl Iterator<Item = &'static Family> {
-    let has_start = btf.tracepoints().contains("block_io_start");
+/// The families that make sense on a kernel with these [`fields::offsets`].
+pub(super) fn families(
+    offsets: &HashMap<&str, Option<u32>>,
+) -> impl Iterator<Item = &'static Family> + use<> {
+    let starts_at_issue = offsets.get("STARTS_AT_ISSUE") == Some(&Some(1));
     FAMILIES
         .iter()
-        .chain((!has_start).then_some(&BEFORE_IO_START))
+        .chain(starts_at_issue.then_some(&BEFORE_IO_START))
 }
 
 /// The loaded probes.
@@ -305,7 +307,7 @@ pub(super) fn load(ring_bytes: Option<u32>, talk: bool) -> Result<Probes, Source
         .load(OBJECT)
         .map_err(|error| SourceError(refusal("cannot load the probes", &error)))?;
     let mut unavailable = Vec::new();
-    for family in families(&btf) {
+    for family in families(&offsets) {
         let missing = family
             .needs
             .iter()
