@@ -11,9 +11,10 @@
 //!
 //! A write that failed may be seen or not, but no write is overtaken by it.
 //!
-//! The guest's disks are files in the memory of another machine, which copies to and from them: a reader may see a
-//! part of a sector before a write, and a part of it after. So a sector that is nobody's as a whole is judged word
-//! by word, if anything was done to it while it was read.
+//! A reader may see a part of a sector before a write, and a part of it after: the guest's disks are files in the
+//! memory of another machine, which copies to and from them, and the page cache is read while it is written. Neither
+//! copies more than a byte at once for certain. So a sector that is nobody's as a whole is judged byte by byte, if
+//! anything was done to it while it was read.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -230,7 +231,7 @@ impl Stamps {
         let number = words[2] as u32;
         let known = words[0] == MAGIC && words[1] == sector && number < self.next.load(SeqCst);
         if !known || !self.stamp(sector, number).eq(words.iter().copied()) {
-            return self.check_torn(began, sector, floor, &words);
+            return self.check_torn(began, sector, floor, bytes);
         }
         let write = &self.writes[number as usize];
         ensure!(
@@ -253,13 +254,11 @@ impl Stamps {
     }
 
     /// A sector that is nobody's as a whole.
-    fn check_torn(&self, began: u64, sector: u64, floor: u64, words: &[u64]) -> Result<()> {
+    fn check_torn(&self, began: u64, sector: u64, floor: u64, bytes: &[u8]) -> Result<()> {
         let state = &self.sectors[sector as usize];
         let mut changing = state.zeroing.load(SeqCst) > 0 || state.zeroed.load(SeqCst) > began;
-        let mut explained: Vec<bool> = words
-            .iter()
-            .map(|word| *word == 0 && self.may_be_zeros(sector, floor))
-            .collect();
+        let zeros = self.may_be_zeros(sector, floor);
+        let mut explained: Vec<bool> = bytes.iter().map(|byte| zeros && *byte == 0).collect();
         for number in 1..self.next.load(SeqCst) {
             let write = &self.writes[number as usize];
             let ended = write.ended.load(SeqCst);
@@ -267,24 +266,20 @@ impl Stamps {
                 continue;
             }
             changing |= ended > began;
-            for ((explained, word), own) in explained
-                .iter_mut()
-                .zip(words)
-                .zip(self.stamp(sector, number))
-            {
-                *explained |= *word == own;
+            let own = self.stamp(sector, number).flat_map(u64::to_le_bytes);
+            for ((explained, byte), own) in explained.iter_mut().zip(bytes).zip(own) {
+                *explained |= *byte == own;
             }
         }
-        if let Some(word) = explained.iter().position(|explained| !explained) {
+        if let Some(at) = explained.iter().position(|explained| !explained) {
             bail!(
-                "sector {sector} holds what was never written there, or is overtaken: word {word} is {:x}, after {:x?}",
-                words[word],
-                &words[..word.min(4)]
+                "sector {sector} holds what was never written there, or is overtaken, from byte {at} on: {:02x?}",
+                &bytes[at..(at + 16).min(SECTOR)]
             );
         }
         ensure!(
             changing,
-            "sector {sector} holds a part of one write and a part of another, and nothing was done to it: {words:x?}"
+            "sector {sector} holds a part of one write and a part of another, and nothing was done to it: {bytes:02x?}"
         );
         Ok(())
     }

@@ -117,6 +117,16 @@ fn a_sector_is_torn_only_while_something_is_done_to_it() {
 }
 
 #[test]
+fn it_is_torn_in_the_middle_of_a_word() {
+    let (stamps, old) = written();
+    let reader = stamps.begin_read(0, 1);
+    let new = write(&stamps);
+    let at = SECTOR / 2 + 3;
+    let torn = [&old[..at], &new[at..]].concat();
+    assert!(stamps.check(&reader, &torn).is_ok());
+}
+
+#[test]
 fn of_what_is_overtaken_no_part_is_seen() {
     let (stamps, old) = written();
     write(&stamps);
