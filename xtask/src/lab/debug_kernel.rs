@@ -115,11 +115,11 @@ const MODULES: &[&str] = &[
 /// Configures and builds it. What was built before is taken up again.
 pub(super) fn build(folder: &Folder) -> Result<Kernel> {
     let (build, chroot) = folder.for_debug_kernel()?;
-    let configured = build.join("configured");
-    if !configured.exists() {
+    let (configured, options) = (build.join("configured"), options());
+    if fs::read_to_string(&configured).ok().as_ref() != Some(&options) {
         eprintln!("xtask: configuring the debug kernel");
         configure(folder, &build, &chroot)?;
-        fs::write(configured, "")?;
+        fs::write(configured, options)?;
     }
     eprintln!("xtask: building the debug kernel");
     let mut install = debug_make(&chroot);
@@ -132,6 +132,17 @@ pub(super) fn build(folder: &Folder) -> Result<Kernel> {
         .and_then(|()| succeed(&mut install))
         .context("the debug kernel does not build")?;
     Kernel::debug(&build)
+}
+
+/// What it is configured with, so that it is configured again when that changes.
+fn options() -> String {
+    let lines = |sign, options: &[&str]| -> String {
+        options
+            .iter()
+            .map(|option| format!("{sign}{option}\n"))
+            .collect()
+    };
+    [lines('+', ON), lines('-', OFF), lines('m', MODULES)].concat()
 }
 
 /// The stock configuration without what the tests do not need, and with what finds mistakes.
