@@ -116,6 +116,24 @@ mod tests {
     }
 
     #[test]
+    fn of_a_device_that_nothing_is_known_of_all_is_absent() {
+        let mut builder = Builder {
+            offset: 0,
+            at: 0,
+            end: 8192,
+            extents: Vec::new(),
+        };
+        builder.push(builder.end, None, State::Absent);
+        let all = Extent {
+            start_bytes: 0,
+            len_bytes: 8192,
+            disk_offset_bytes: None,
+            state: State::Absent,
+        };
+        assert_eq!(builder.extents, [all]);
+    }
+
+    #[test]
     fn states_are_those_of_the_interface() {
         let names = abi::STATES.iter().enumerate();
         for (number, name) in names {

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::{Extent, Map, Source};
 use crate::command::subject::{Subject, failed};
 use crate::device::LoopDevice;
-use crate::device::extents::{explain, map};
+use crate::device::extents::{Mapping, explain, map};
 use crate::device::mounts::Mounts;
-use crate::driver::{Control, RloopDevice, abi};
+use crate::driver::{self, RloopDevice};
 use crate::program::Stop;
 
 /// Reads the extents of what the user named.
@@ -22,58 +22,11 @@ pub(super) fn read(of: &Path) -> Result<Map, Stop> {
 
 /// What the module knows of a device's file.
 fn of_device(device: RloopDevice) -> Result<Map, Stop> {
-    let control = Control::open()?;
-    let mut extents = Vec::new();
-    let mut from = Some(device.offset_bytes);
-    while let Some(start_bytes) = from {
-        let known = control.map(device.number, start_bytes)?;
-        extents.extend(known.extents);
-        from = known.next_bytes;
-    }
+    let window = (device.offset_bytes, device.size_bytes);
+    let mapping = driver::extents::map(device.number, window)?;
     Ok(Map {
-        extents: without_gaps(device.offset_bytes, device.size_bytes, &extents),
-        file: device.path.to_string_lossy().into_owned(),
-        source: Source::Module,
-        start_bytes: device.offset_bytes,
-        len_bytes: device.size_bytes,
         device: Some(device.name),
-    })
-}
-
-/// The device's part of the file, with what the module does not know as `absent`.
-fn without_gaps(start_bytes: u64, len_bytes: u64, known: &[abi::Extent]) -> Vec<Extent> {
-    let end = start_bytes + len_bytes;
-    let mut extents = Vec::new();
-    let mut at = start_bytes;
-    for extent in known {
-        let (from, to) = (
-            extent.offset.max(at),
-            (extent.offset + extent.length).min(end),
-        );
-        if from >= to {
-            continue;
-        }
-        extents.extend(absent(at, from));
-        let state = abi::STATES.get(extent.state as usize);
-        extents.push(Extent {
-            state: state.copied().unwrap_or("unknown"),
-            start_bytes: from,
-            len_bytes: to - from,
-            disk_offset_bytes: (extent.disk != u64::MAX)
-                .then(|| extent.disk + (from - extent.offset)),
-        });
-        at = to;
-    }
-    extents.extend(absent(at, end));
-    extents
-}
-
-fn absent(from: u64, to: u64) -> Option<Extent> {
-    (from < to).then(|| Extent {
-        state: "absent",
-        start_bytes: from,
-        len_bytes: to - from,
-        disk_offset_bytes: None,
+        ..shown(mapping, &device.path, Source::Module, window)
     })
 }
 
@@ -86,9 +39,19 @@ fn of_loop(device: LoopDevice) -> Result<Map, Stop> {
     Ok(map)
 }
 
-fn fiemap(file: &File, path: &Path, (start_bytes, len_bytes): (u64, u64)) -> Result<Map, Stop> {
-    let mapping = map(file, start_bytes, len_bytes)
+fn fiemap(file: &File, path: &Path, window: (u64, u64)) -> Result<Map, Stop> {
+    let mapping = map(file, window.0, window.1)
         .map_err(|error| failed(path.display(), explain(&error, "its filesystem").why))?;
+    Ok(shown(mapping, path, Source::Fiemap, window))
+}
+
+/// A mapping whose offsets are of the device, in offsets of the file.
+fn shown(
+    mapping: Mapping,
+    path: &Path,
+    source: Source,
+    (start_bytes, len_bytes): (u64, u64),
+) -> Map {
     if mapping.cut_at_bytes.is_some() {
         super::super::say(&format!(
             "only the first {} extents are shown",
@@ -101,51 +64,12 @@ fn fiemap(file: &File, path: &Path, (start_bytes, len_bytes): (u64, u64)) -> Res
         len_bytes: extent.len_bytes,
         disk_offset_bytes: extent.disk_offset_bytes,
     });
-    Ok(Map {
+    Map {
         device: None,
         file: path.to_string_lossy().into_owned(),
-        source: Source::Fiemap,
+        source,
         start_bytes,
         len_bytes,
         extents: extents.collect(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_module_does_not_know_is_absent() {
-        let known = |offset, length, disk, state| abi::Extent {
-            offset,
-            length,
-            disk,
-            state,
-            reserved: 0,
-        };
-        // The device begins and ends in the middle of a filesystem block.
-        let extents = [
-            known(0, 4096, 40_960, 4),
-            known(8192, 4096, u64::MAX, 0),
-            known(12_288, 8192, 81_920, 1),
-        ];
-        let expected = [
-            ("written", 512, 3584, Some(41_472)),
-            ("absent", 4096, 4096, None),
-            ("hole", 8192, 4096, None),
-            ("unwritten", 12_288, 4608, Some(81_920)),
-        ];
-        let shown = without_gaps(512, 16_384, &extents);
-        let shown: Vec<_> = shown
-            .iter()
-            .map(|e| (e.state, e.start_bytes, e.len_bytes, e.disk_offset_bytes))
-            .collect();
-        assert_eq!(shown, expected);
-        assert_eq!(
-            without_gaps(0, 8192, &[]),
-            [absent(0, 8192).expect("a gap")]
-        );
-        assert_eq!(without_gaps(0, 0, &extents), []);
     }
 }
