@@ -40,7 +40,7 @@ pub struct Work {
 pub struct Recent {
     /// Process number.
     pub process: u32,
-    /// How often this place went from one process to another.
+    /// Twice how often this place went from one process to another; odd while it does.
     pub changes: u32,
     /// Number of the process's cgroup.
     pub cgroup: u64,

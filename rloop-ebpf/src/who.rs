@@ -25,6 +25,8 @@ pub unsafe fn submitted(device: u32, block: *mut DeviceBlock, len: u32) {
             .add(current.process as usize & (RECENTS - 1));
         let work = &raw mut (*recent).work;
         if (*recent).process != current.process || (*recent).cgroup != current.cgroup {
+            // Odd on the way: who reads then, reads again.
+            put(&raw mut (*recent).changes, (*recent).changes + 1);
             if (*work).requests != 0 {
                 let before = Who {
                     device,
@@ -33,12 +35,12 @@ pub unsafe fn submitted(device: u32, block: *mut DeviceBlock, len: u32) {
                 };
                 count(before, (*work).requests, (*work).bytes, || (*work).command);
             }
-            (*recent).changes += 1;
-            (*recent).process = current.process;
-            (*recent).cgroup = current.cgroup;
-            (*work).requests = 0;
+            put(&raw mut (*recent).process, current.process);
+            put(&raw mut (*recent).cgroup, current.cgroup);
+            put(&raw mut (*work).requests, 0);
             put(&raw mut (*work).bytes, 0);
             (*work).command = command();
+            put(&raw mut (*recent).changes, (*recent).changes + 1);
         }
         (*work).requests += 1;
         (*work).bytes += u64::from(len);

@@ -67,34 +67,42 @@ impl Submitters {
     }
 }
 
-/// How often to read again what changed on the way.
+/// How often to read what changes on the way.
 const TRIES: usize = 3;
 
 /// Who submitted, all in all: what the probes have in their table, and what is not there yet.
 fn submitted(maps: &Maps, watched: &[Watched]) -> HashMap<Who, Work> {
-    let recent = || -> Vec<(Who, Recent)> { watched.iter().flat_map(Watched::recent).collect() };
-    let changes = |all: &[(Who, Recent)]| -> Vec<u32> {
-        all.iter().map(|(_, recent)| recent.changes).collect()
-    };
-    let mut before = recent();
-    for attempt in 1.. {
-        let mut sums: HashMap<Who, Work> = maps.submitters().collect();
-        let after = recent();
-        // Work that goes into the table while we look would be missing, until the next sample.
-        if attempt == TRIES || changes(&before) == changes(&after) {
-            for (who, Recent { work, .. }) in after.into_iter().filter(|(_, r)| r.work.requests > 0)
-            {
-                let sum = sums.entry(who).or_insert(Work {
-                    requests: 0,
-                    bytes: 0,
-                    ..work
-                });
-                sum.requests += work.requests;
-                sum.bytes += work.bytes;
-            }
-            return sums;
-        }
+    let mut sums = HashMap::new();
+    let mut before = recent(watched);
+    for _ in 0..TRIES {
+        sums = maps.submitters().collect();
+        let after = recent(watched);
+        let is_still = after.iter().all(|(_, recent)| recent.changes % 2 == 0)
+            && after.iter().map(changes).eq(before.iter().map(changes));
         before = after;
+        // Else work that went into the table meanwhile is missing or there twice, until the next sample.
+        if is_still {
+            break;
+        }
     }
-    HashMap::new()
+    for (who, Recent { work, .. }) in before {
+        if work.requests > 0 {
+            let sum: &mut Work = sums.entry(who).or_insert(Work {
+                requests: 0,
+                bytes: 0,
+                ..work
+            });
+            sum.requests += work.requests;
+            sum.bytes += work.bytes;
+        }
+    }
+    sums
+}
+
+fn recent(watched: &[Watched]) -> Vec<(Who, Recent)> {
+    watched.iter().flat_map(Watched::recent).collect()
+}
+
+fn changes((_, recent): &(Who, Recent)) -> u32 {
+    recent.changes
 }
