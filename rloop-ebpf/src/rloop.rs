@@ -10,19 +10,12 @@
 //! Extents are counted when a request is done: one search in their table then does for both.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
-use rloop_common::{
-    Op,
-    bucket::Fine,
-    device::{DeviceBlock, OpCounters},
-    event::EventKind,
-    op::OPS,
-    rloop::Moved,
-};
+use rloop_common::{Op, device::DeviceBlock, event::EventKind, op::OPS, rloop::Moved};
 
 use crate::{
     extents::{self, Done},
-    maps::{RLOOPS, add, block, bump, send},
-    request::counters,
+    maps::{RLOOPS, add, block, send},
+    request::{bucket, counters, timed},
     who,
 };
 
@@ -95,7 +88,26 @@ pub unsafe fn moved(moved: *mut Moved, bytes: u64) {
     }
 }
 
+/// How long something took.
+#[derive(Clone, Copy)]
+struct Time {
+    ns: u64,
+    /// Its [`Fine`](rloop_common::bucket::Fine) bucket.
+    fine: usize,
+}
+
 impl Device {
+    /// # Safety
+    /// As [`submitted`](Self::submitted).
+    #[inline(always)]
+    unsafe fn time(&self, ns: u64) -> Time {
+        Time {
+            ns,
+            // SAFETY: by the caller's promise.
+            fine: unsafe { bucket(self.block, ns) },
+        }
+    }
+
     /// Counts what is submitted; gives the operation's number.
     ///
     /// # Safety
@@ -112,13 +124,13 @@ impl Device {
         Some(op as usize)
     }
 
-    /// Counts what is done after `ns` nanoseconds, and gives the operation's number. Nothing, if it was not seen to
-    /// begin.
+    /// Counts what is done after a `time`, and gives the operation's number. Nothing, if it was not seen to begin.
     ///
     /// # Safety
     /// As [`submitted`](Self::submitted).
     #[inline(always)]
-    unsafe fn done(&self, number: u32, offset: u64, ns: u64, error: i32) -> Option<usize> {
+    unsafe fn done(&self, number: u32, offset: u64, time: Time, error: i32) -> Option<usize> {
+        let ns = time.ns;
         if ns == 0 || (self.since_ns != 0 && now().wrapping_sub(ns) < self.since_ns) {
             return None;
         }
@@ -132,7 +144,7 @@ impl Device {
                 let start = offset.wrapping_sub(self.offset_bytes);
                 send(EventKind::Error, self.slot, now(), 0, start);
             }
-            timed(self.block, counters, op, ns);
+            timed(self.block, counters, op, ns, time.fine);
         }
         Some(op as usize)
     }
@@ -143,37 +155,20 @@ impl Device {
     /// # Safety
     /// As [`submitted`](Self::submitted).
     #[inline(always)]
-    unsafe fn attribute(&self, near: bool, offset: u64, bytes: u64, write: bool, ns: u64) {
+    unsafe fn attribute(&self, near: bool, offset: u64, bytes: u64, write: bool, time: Time) {
         let start = offset.wrapping_sub(self.offset_bytes);
         let done = Done {
             start,
             end: start.wrapping_add(bytes),
             write,
-            latency_ns: ns,
-            fine: Fine::index(ns),
+            latency_ns: time.ns,
+            fine: time.fine,
         };
         // SAFETY: by the caller's promise.
         unsafe {
             let last = near.then_some(&raw mut (*self.block).found);
             extents::done(self.slot, self.block, last, &done);
         }
-    }
-}
-
-/// # Safety
-/// Both pointers are to parts of a map value.
-#[inline(always)]
-unsafe fn timed(block: *mut DeviceBlock, counters: *mut OpCounters, op: u32, ns: u64) {
-    if op as usize >= OPS {
-        return;
-    }
-    // SAFETY: by the caller's promise, and `op` is below the array's length.
-    unsafe {
-        if ns > (*counters).max_ns {
-            (*counters).max_ns = ns;
-        }
-        let total = (&raw mut (*block).total[op as usize]).cast::<u32>();
-        bump(total.add(Fine::index(ns)), 1);
     }
 }
 
@@ -188,7 +183,7 @@ pub fn rloop_io_submit(ctx: RawTracePointContext) -> i32 {
             return 0;
         }
         if wait_ns == 0 {
-            who::submitted(device.slot, bytes);
+            who::submitted(device.slot, device.block, bytes);
         } else {
             add(&raw mut (*device.block).rloop.wait_ns, wait_ns);
         }
@@ -203,12 +198,13 @@ pub fn rloop_io_done(ctx: RawTracePointContext) -> i32 {
     let (offset, bytes, ns): (u64, u32, u64) = (ctx.arg(2), ctx.arg(5), ctx.arg(7));
     // SAFETY: the block is a map value.
     unsafe {
-        if let Some(op) = device.done(ctx.arg(6), offset, ns, ctx.arg(8))
+        let time = device.time(ns);
+        if let Some(op) = device.done(ctx.arg(6), offset, time, ctx.arg(8))
             && op <= WRITE
         {
             // What it waited for a worker is in it, too.
             add(&raw mut (*device.block).split.disk_ns, ns);
-            device.attribute(true, offset, bytes.into(), op == WRITE, ns);
+            device.attribute(true, offset, bytes.into(), op == WRITE, time);
         }
     }
     0
@@ -225,13 +221,14 @@ pub fn rloop_zero_read(ctx: RawTracePointContext) -> i32 {
     unsafe {
         moved(&raw mut (*device.block).rloop.zero, bytes.into());
         device.submitted(0, bytes.into());
-        device.done(0, offset, ns, 0);
+        let time = device.time(ns);
+        device.done(0, offset, time, 0);
         if wait_ns == 0 {
-            who::submitted(device.slot, bytes);
+            who::submitted_by_any(device.slot, bytes);
         } else {
             add(&raw mut (*device.block).split.worker_ns, wait_ns);
         }
-        device.attribute(false, offset, bytes.into(), false, ns);
+        device.attribute(false, offset, bytes.into(), false, time);
     }
     0
 }
@@ -258,7 +255,8 @@ pub fn rloop_vfs_done(ctx: RawTracePointContext) -> i32 {
     let (wait_ns, ns, error): (u64, u64, i32) = (ctx.arg(5), ctx.arg(6), ctx.arg(7));
     // SAFETY: the block is a map value.
     unsafe {
-        let Some(op) = device.done(ctx.arg(4), offset, ns, error) else {
+        let time = device.time(ns);
+        let Some(op) = device.done(ctx.arg(4), offset, time, error) else {
             return 0;
         };
         if op > WRITE {
@@ -273,7 +271,7 @@ pub fn rloop_vfs_done(ctx: RawTracePointContext) -> i32 {
         let direct = moved * u64::from(ctx.arg::<u32>(8) & 1);
         add(&raw mut (*path).direct_bytes, direct);
         add(&raw mut (*path).buffered_bytes, moved - direct);
-        device.attribute(false, offset, bytes, op == WRITE, ns);
+        device.attribute(false, offset, bytes, op == WRITE, time);
     }
     0
 }

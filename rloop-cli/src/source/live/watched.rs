@@ -3,7 +3,12 @@
 mod look;
 
 use aya::maps::MapError;
-use rloop_common::{Op, bucket::Fine, slot::Slot, who::FileKey};
+use rloop_common::{
+    Op,
+    bucket::Fine,
+    slot::Slot,
+    who::{FileKey, Recent, Who},
+};
 use rustix::time::ClockId;
 
 use super::{
@@ -151,6 +156,22 @@ impl Watched {
         self.commit_buckets
             .resize(rloop_common::bucket::FINE_BUCKETS, 0);
         self.commit_buckets[Fine::index(duration_ns)] += 1;
+    }
+
+    /// Who submitted to it of late, as far as that is not in the table of those who submit yet.
+    pub(super) fn recent(&self) -> Vec<(Who, Recent)> {
+        let who = |recent: Recent| Who {
+            device: self.slot,
+            process: recent.process,
+            cgroup: recent.cgroup,
+        };
+        let recent = self.counters.recent();
+        recent.map(|recent| (who(recent), recent)).collect()
+    }
+
+    /// Requests of whose issue the kernel did not tell when it was, at the last sample.
+    pub(super) fn untold(&self) -> u64 {
+        self.counters.untold()
     }
 
     /// What was lost of the device's events, at the last sample.
