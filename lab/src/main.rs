@@ -6,6 +6,7 @@ mod checker;
 mod churn;
 mod command;
 mod control;
+mod dashboard;
 mod device_mapper;
 mod direct;
 mod filesystem;
@@ -22,7 +23,9 @@ mod power_cut;
 mod random;
 mod rloop_device;
 mod scene;
+mod screen;
 mod stamps;
+mod terminal;
 mod test;
 mod tests;
 mod tracing;
@@ -70,6 +73,8 @@ enum Task {
     Bench(bench::Options),
     /// Measure what watching adds to an I/O, where the clock counts instructions.
     BenchWatch,
+    /// Print the dashboard's screen as it is after a while.
+    Screen(screen::Options),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
         let done = match task {
             Task::Bench(options) => bench::run(&options),
             Task::BenchWatch => bench::watch::run(),
+            Task::Screen(options) => screen::run(&options),
         };
         return match done {
             Ok(()) => ExitCode::SUCCESS,
