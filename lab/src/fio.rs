@@ -1,9 +1,10 @@
-//! fio, writing what it can check afterwards.
+//! fio, writing what it can check afterwards, or counting.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::command;
 use crate::guest::Guest;
@@ -79,5 +80,42 @@ impl Mix<'_> {
         }
         command::output_of(&mut fio).context("what was read is not what was written")?;
         Ok(())
+    }
+}
+
+/// Reads of so many blocks, then writes, one at a time, past the page cache.
+pub(crate) struct Counted<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    pub(crate) block_bytes: u64,
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+}
+
+impl Counted<'_> {
+    /// Runs them. How many reads and writes fio counted.
+    pub(crate) fn run(&self, guest: &Guest) -> Result<(u64, u64)> {
+        let mut fio = Command::new("fio");
+        // A device may have a filesystem on it, whose buffers are not to be written now.
+        fio.args(["--allow_mounted_write=1", "--invalidate=0"])
+            .args(["--output-format=json", "--direct=1", "--ioengine=psync"])
+            .arg("--thread")
+            .arg(format!("--filename={}", self.file.display()))
+            .arg(format!("--bs={}", self.block_bytes))
+            .arg(format!("--offset={}", self.offset))
+            .arg(format!("--size={}", self.bytes))
+            .arg(format!("--randseed={}", guest.seed()))
+            .args(["--name=reads", "--rw=randread"])
+            .arg(format!("--number_ios={}", self.reads))
+            .args(["--stonewall", "--name=writes", "--rw=randwrite"])
+            .arg(format!("--number_ios={}", self.writes));
+        let told: Value = serde_json::from_str(&command::output_of(&mut fio)?)?;
+        let jobs = told["jobs"].as_array().context("fio tells of no job")?;
+        let total = |of: &str| {
+            let each = jobs.iter().filter_map(|job| job[of]["total_ios"].as_u64());
+            each.sum()
+        };
+        Ok((total("read"), total("write")))
     }
 }

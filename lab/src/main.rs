@@ -6,6 +6,7 @@ mod checker;
 mod churn;
 mod command;
 mod control;
+mod dashboard;
 mod device_mapper;
 mod direct;
 mod filesystem;
@@ -22,7 +23,9 @@ mod power_cut;
 mod random;
 mod rloop_device;
 mod scene;
+mod screen;
 mod stamps;
+mod terminal;
 mod test;
 mod tests;
 mod tracing;
@@ -74,6 +77,8 @@ enum Task {
         #[arg(long, default_value = "")]
         only: String,
     },
+    /// Print the dashboard's screen as it is after a while.
+    Screen(screen::Options),
 }
 
 fn main() -> ExitCode {
@@ -82,6 +87,7 @@ fn main() -> ExitCode {
         let done = match task {
             Task::Bench(options) => bench::run(&options),
             Task::BenchWatch { only } => bench::watch::run(&only),
+            Task::Screen(options) => screen::run(&options),
         };
         return match done {
             Ok(()) => ExitCode::SUCCESS,

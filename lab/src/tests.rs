@@ -21,9 +21,12 @@ mod memory;
 mod module;
 mod neighbours;
 mod provoked;
+mod screen;
 mod space;
 mod stale;
 mod stock;
+mod stock_counts;
+mod verifier;
 
 use anyhow::Result;
 
@@ -39,6 +42,8 @@ pub(crate) fn all() -> Vec<Test> {
     [
         lab::tests(),
         stock::tests(),
+        stock_counts::tests(),
+        verifier::tests(),
         module::tests(),
         mapping::tests(),
         holes::tests(),
@@ -56,6 +61,7 @@ pub(crate) fn all() -> Vec<Test> {
         neighbours::tests(),
         dashboard::tests(),
         dashboard_module::tests(),
+        screen::tests(),
         freeze::tests(),
         attachment::tests(),
         disk_errors::tests(),

@@ -101,6 +101,13 @@ pub(crate) fn name(device: &Path) -> String {
 }
 
 impl Told {
+    /// What was told in these lines.
+    pub(crate) fn read(lines: &str) -> Result<Self> {
+        let objects = lines.lines().map(serde_json::from_str);
+        let objects = objects.collect::<Result<_, _>>();
+        objects.map(Self).context("a line is no JSON")
+    }
+
     /// What was told of a device in each interval.
     pub(crate) fn each<'a>(&'a self, device: &'a str) -> impl Iterator<Item = &'a Value> {
         self.0.iter().filter_map(|line| device_in(line, device))
@@ -129,6 +136,16 @@ impl Told {
             .each(device)
             .filter_map(|told| Some(number(told, pointer)? * number(told, share)?));
         products.sum()
+    }
+
+    /// What the kernel does not tell, by its name, as the last line has it.
+    pub(crate) fn unavailable(&self) -> Result<Vec<String>> {
+        let last = self.0.last().context("nothing was told")?;
+        let missing = last["unavailable"].as_array().context("a list")?;
+        let what = missing
+            .iter()
+            .filter_map(|missing| missing["what"].as_str());
+        Ok(what.map(str::to_owned).collect())
     }
 
     /// Fails if an event was lost.

@@ -6,9 +6,9 @@ use std::path::Path;
 mod pictures;
 
 #[test]
-fn the_pictures_are_what_the_dashboard_draws_of_the_recording() {
+fn the_pictures_are_what_is_drawn_of_what_is_shipped() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
-    let drawn = pictures::pictures(&docs.join("demo.rloop")).expect("the recording");
+    let drawn = pictures::pictures(&docs).expect("what is drawn");
     for (name, svg) in drawn {
         let path = docs.join("images").join(name);
         let committed = std::fs::read_to_string(&path).unwrap_or_default();

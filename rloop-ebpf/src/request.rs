@@ -53,7 +53,12 @@ const SECTOR_BYTES: u64 = 512;
 pub fn op_of(flags: u32, len_bytes: u32) -> Option<Op> {
     match flags & OP_MASK {
         0 => Some(Op::Read),
-        1 if len_bytes == 0 && flags & REQ_PREFLUSH.load() != 0 => Some(Op::Flush),
+        // Its flag is taken away before it is issued: where it is seen later only, what writes nothing is a flush.
+        1 if len_bytes == 0
+            && (flags & REQ_PREFLUSH.load() != 0 || STARTS_AT_ISSUE.load() != 0) =>
+        {
+            Some(Op::Flush)
+        }
         1 => Some(Op::Write),
         3 | 5 => Some(Op::Discard),
         9 => Some(Op::WriteZeroes),

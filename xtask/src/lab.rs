@@ -36,10 +36,13 @@ pub(crate) enum Lab {
     Build,
     /// Build the debug kernel: KASAN, lockdep, fault injection. It takes an hour.
     Kernel,
-    /// Ask each of Debian's kernels what rloop-top can show on it, and write docs/kernels.md.
+    /// Ask each of Debian's kernels what rloop-top can show on it, whether that is right, and how long the verifier
+    /// takes; and write docs/kernels.md.
     Kernels,
     /// Run clippy on the module.
     Lint,
+    /// Capture the dashboard's screen in the guest for the README, and draw it.
+    Picture,
     /// Boot the guest and open a shell in it. `exit` powers it off.
     Shell {
         #[command(flatten)]
@@ -117,6 +120,7 @@ impl Lab {
             Self::Kernel => kernel(),
             Self::Kernels => kernels::run(),
             Self::Lint => lint(),
+            Self::Picture => picture(),
             Self::Shell { choice } => shell(choice),
             Self::Run {
                 choice,
@@ -159,6 +163,24 @@ fn kernel() -> Result<ExitCode> {
 
 fn lint() -> Result<ExitCode> {
     module::lint(&Folder::ready()?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What makes the guest's screen, and where that is kept for the picture.
+const SCENE: &str = "lab/scenes/side-by-side.sh";
+const SCREEN: &str = "docs/images/side-by-side.ansi";
+
+fn picture() -> Result<ExitCode> {
+    let folder = Folder::ready()?;
+    let products = Products::build(&folder)?;
+    let scene = Command::Script(crate::root().join(SCENE), Vec::new());
+    let project = Project::stage(&folder, &products, &scene)?;
+    match guest::output_of(&folder, &project)? {
+        // At the end of a full screen, another line would push the first one out.
+        (screen, 0) => std::fs::write(crate::root().join(SCREEN), screen.trim_end_matches('\n'))?,
+        (said, status) => bail!("{SCENE} failed ({status}):\n{said}"),
+    }
+    crate::draw()?;
     Ok(ExitCode::SUCCESS)
 }
 

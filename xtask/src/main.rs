@@ -42,7 +42,7 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Draw the README's pictures from the recording that is shipped.
+    /// Draw the README's pictures from what is shipped: a recording, and a screen of the guest.
     Picture,
     /// Check the formatting and run clippy.
     Lint,
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         Task::Test { filter } => test::run(filter.as_deref()),
         Task::Bpf { check: false } => bpf::build(),
         Task::Bpf { check: true } => bpf::check(),
-        Task::Picture => succeed(cargo().args(PICTURE)),
+        Task::Picture => draw(),
         Task::Lint => lint::run(),
         Task::Lab(lab) => match lab.run() {
             Ok(code) => return code,
@@ -88,6 +88,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Draws the pictures.
+fn draw() -> Result<()> {
+    succeed(cargo().args(PICTURE))
 }
 
 /// The checkout's folder.

@@ -36,7 +36,7 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 fn little_memory(guest: &mut Guest, kind: Kind, mode: Mode) -> Result<()> {
-    let mib = if guest.is_long() { 2200 } else { 400 };
+    let mib = if guest.is_long() { 2200 } else { 256 };
     let below = Filesystem::make(kind, guest.scratch(0)?)?;
     let file = below.sparse_file("disk.img", 3 << 30)?;
     let attached = RloopDevice::attach(&file, mode)?;
@@ -80,7 +80,7 @@ fn little_memory(guest: &mut Guest, kind: Kind, mode: Mode) -> Result<()> {
             &[
                 "--rw=randwrite",
                 "--bs=4k",
-                "--size=32m",
+                "--size=16m",
                 "--ioengine=psync",
                 "--do_verify=1",
             ],

@@ -108,7 +108,7 @@ fn one_round(
     free: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     const THREADS: u64 = 4;
-    let operations = if guest.is_long() { 20_000 } else { 400 };
+    let operations = if guest.is_long() { 20_000 } else { 200 };
     let stamps = Stamps::new(
         guest.seed(),
         FILE_BYTES / SECTOR as u64,

@@ -13,7 +13,7 @@ use crate::stamps::Stamps;
 use crate::test::Test;
 
 /// The part of the disk that is used.
-const DISK_BYTES: u64 = 400 << 20;
+const DISK_BYTES: u64 = 320 << 20;
 
 pub(super) fn tests() -> Vec<Test> {
     let kinds = [Kind::Xfs, Kind::Ext4, Kind::Btrfs];
@@ -48,7 +48,7 @@ fn one_round(guest: &Guest, kind: Kind, disk: &Mapped, mode: Mode, seed: u64) ->
     const SECTORS: u64 = (32 << 11) + 5;
     const THREADS: u64 = 4;
     // Not so many that no hole is left.
-    let operations = if guest.is_long() { 1000 } else { 400 };
+    let operations = if guest.is_long() { 1000 } else { 250 };
     let keep: &[&str] = if kind == Kind::Ext4 {
         &["-E", "nodiscard"]
     } else {

@@ -225,6 +225,10 @@ pub(super) struct Doctor {
     /// Print one JSON object
     #[arg(short, long)]
     pub(super) json: bool,
+
+    /// For developers: print how many instructions of each probe the kernel's verifier goes through
+    #[arg(long, hide = true, exclusive = true)]
+    pub(super) programs: bool,
 }
 
 /// What to compare, and how to say it.

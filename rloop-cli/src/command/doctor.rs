@@ -12,10 +12,14 @@ use std::io::{self, Write as _};
 use super::args;
 use super::subject::Subject;
 use crate::program::Stop;
+use crate::source::live::survey;
 use check::{Check, Group, Report, State};
 
 /// Looks at everything, and says what it found.
 pub(super) fn run(args: &args::Doctor) -> Result<(), Stop> {
+    if args.programs {
+        return programs();
+    }
     let subject = args.of.as_deref().map(Subject::find).transpose()?;
     let report = Report::of(groups(subject.as_ref()));
     let mut out = io::stdout().lock();
@@ -30,6 +34,16 @@ pub(super) fn run(args: &args::Doctor) -> Result<(), Stop> {
     } else {
         Err(Stop::Found)
     }
+}
+
+/// Prints how many instructions of each probe the kernel's verifier goes through.
+fn programs() -> Result<(), Stop> {
+    let programs = survey::verified().map_err(|error| Stop::Failed(error.to_string()))?;
+    let mut out = io::stdout().lock();
+    for (name, instructions) in programs {
+        writeln!(out, "{name} {instructions}")?;
+    }
+    Ok(())
 }
 
 /// What keeps this process from attaching files to rloop devices, as checks are shown; `None` if nothing

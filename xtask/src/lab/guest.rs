@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::folder::Folder;
 use super::project::Project;
@@ -167,6 +167,18 @@ pub(super) fn batch(
         guest.log_tail()?
     );
     Ok(status)
+}
+
+/// Runs what the project's disk says, and gives what it printed and its status.
+pub(super) fn output_of(folder: &Folder, project: &Project) -> Result<(String, u8)> {
+    let mut guest = Guest::boot(folder, project, Stdio::piped())?;
+    let mut output = String::new();
+    let mut told = guest.output().context("QEMU has no output")?;
+    told.read_to_string(&mut output)?;
+    match guest.wait()? {
+        End::Status(status) => Ok((output, status)),
+        End::Died => bail!("the guest died:\n{}", guest.log_tail()?),
+    }
 }
 
 /// Gives the user a shell in the guest.

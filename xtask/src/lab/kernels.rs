@@ -1,30 +1,40 @@
-//! Which numbers rloop-top has on which of Debian's kernels: asked in a guest with each, and written to `docs/kernels.md`.
+//! Which numbers rloop-top has on which of Debian's kernels, whether they are right, and what the probes cost the
+//! kernel's verifier: asked in a guest with each, and written to `docs/kernels.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read as _;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::ValueEnum as _;
 use serde_json::Value;
 
 use super::Choice;
-use super::guest::{End, Guest};
+use super::guest;
+use super::guest_tests::{self, Form};
 use super::other_kernel::OtherKernel;
 use super::project::{Command, Products, Project};
 use crate::root;
+use crate::score::Score;
 
 /// Where the table is.
 const TABLE: &str = "docs/kernels.md";
 
-/// Modules have their tracepoints only while they are loaded.
-const ASK: &str = "modprobe -aq loop ext4 xfs btrfs; rloop doctor --json";
+/// Modules have their tracepoints only while they are loaded. rloop's own is for the newest kernel alone.
+const ASK: &str = "modprobe -aq loop ext4 xfs btrfs; [ ! -e /lab/rloop.ko ] || insmod /lab/rloop.ko; \
+                   rloop doctor --json; rloop doctor --programs";
+
+/// The guest tests that count on each of them.
+const COUNTS: &str = "stock_counts_exactly";
 
 /// What one kernel has of each family of probes, and its version.
 struct Offer {
     release: String,
     families: Vec<(String, String)>,
+    /// How the tests of exact counts ended.
+    counts: Score,
+    /// Instructions that the verifier went through, of each program.
+    programs: BTreeMap<String, u32>,
 }
 
 /// Asks all, and writes the table.
@@ -38,24 +48,38 @@ pub(super) fn run() -> Result<ExitCode> {
     let text = table(&offers);
     fs::write(root().join(TABLE), &text)?;
     print!("{text}");
-    Ok(ExitCode::SUCCESS)
+    let is_good = offers.iter().all(|offer| offer.counts.is_good());
+    Ok(if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn ask(choice: Choice) -> Result<Offer> {
     let folder = choice.folder()?;
     let products = Products::build(&folder)?;
     let project = Project::stage(&folder, &products, &Command::Line(ASK.to_owned()))?;
-    let mut guest = Guest::boot(&folder, &project, Stdio::piped())?;
-    let mut output = String::new();
-    let told = guest.output().context("QEMU has no output")?;
-    { told }.read_to_string(&mut output)?;
-    // Its status says whether something is missing, which is what is asked.
-    if let End::Died = guest.wait()? {
-        bail!("the guest died:\n{}", guest.log_tail()?);
-    }
+    // The status says whether something is missing, which is what is asked.
+    let (output, _) = guest::output_of(&folder, &project)?;
     let release = folder.release().to_owned();
-    let families = families(&output).with_context(|| format!("rloop doctor says: {output}"))?;
-    Ok(Offer { release, families })
+    let said = || format!("rloop doctor says: {output}");
+    let (report, rest) = output.split_once('\n').with_context(said)?;
+    Ok(Offer {
+        release,
+        families: families(report).with_context(said)?,
+        counts: guest_tests::run(choice, Some(COUNTS), Form::SHORT)?,
+        programs: programs(rest).with_context(said)?,
+    })
+}
+
+/// Lines `NAME INSTRUCTIONS`.
+fn programs(text: &str) -> Result<BTreeMap<String, u32>> {
+    let line = |line: &str| -> Result<(String, u32)> {
+        let (name, count) = line.split_once(' ').context("a program without a number")?;
+        Ok((name.to_owned(), count.trim().parse()?))
+    };
+    text.lines().map(line).collect()
 }
 
 /// The families of probes in what `rloop doctor --json` says, and what becomes of each: empty if all is well.
@@ -107,11 +131,49 @@ fn table(offers: &[Offer]) -> String {
         let cells: Vec<String> = cells.collect();
         text += &row(family, cells.iter().map(String::as_str));
     }
+    let cells: Vec<String> = offers.iter().map(counted).collect();
+    let tests = format!("guest tests `{COUNTS}`");
+    text += &row(&tests, cells.iter().map(String::as_str));
     let mut reasons: Vec<(String, usize)> = reasons.into_iter().collect();
     reasons.sort_by_key(|(_, number)| *number);
     text.push('\n');
     for (why, number) in reasons {
         text += &format!("{number}. {why}\n");
+    }
+    text + &verified(offers)
+}
+
+/// How the tests of exact counts ended, in a few words.
+fn counted(offer: &Offer) -> String {
+    match offer.counts.failed {
+        0 => format!("{} passed", offer.counts.passed),
+        failed => format!("{failed} failed"),
+    }
+}
+
+/// The table of programs.
+fn verified(offers: &[Offer]) -> String {
+    let mut text = "\n## What the verifier goes through\n\n\
+                    Instructions of each program, each as often as the kernel looks at it when it takes the program; it takes \
+                    1,000,000. `cargo xtask lab test verifier` fails if a program has become more than a quarter longer \
+                    than here.\n\n"
+        .to_owned();
+    let releases = offers.iter().map(|offer| offer.release.as_str());
+    text += &row("program", releases);
+    text += &row("---", offers.iter().map(|_| "---"));
+    let names: BTreeSet<&String> = offers
+        .iter()
+        .flat_map(|offer| offer.programs.keys())
+        .collect();
+    for name in names {
+        let count = |offer: &Offer| {
+            offer
+                .programs
+                .get(name)
+                .map_or("-".to_owned(), u32::to_string)
+        };
+        let cells: Vec<String> = offers.iter().map(count).collect();
+        text += &row(name, cells.iter().map(String::as_str));
     }
     text
 }
@@ -133,6 +195,8 @@ mod tests {
                 ("requests".into(), String::new()),
                 ("holes".into(), why.into()),
             ],
+            counts: Score::default(),
+            programs: BTreeMap::from([("rq_issue".into(), release.len() as u32)]),
         };
         let text = table(&[
             offer("6.1", "no hook"),
@@ -140,7 +204,15 @@ mod tests {
             offer("7.3", ""),
         ]);
         assert!(text.contains("| holes | no (1) | no (1) | yes |"), "{text}");
-        assert!(text.ends_with("\n1. no hook\n"), "{text}");
+        assert!(text.contains("\n1. no hook\n\n"), "{text}");
+        assert!(text.ends_with("| rq_issue | 3 | 4 | 3 |\n"), "{text}");
+    }
+
+    #[test]
+    fn programs_are_read() {
+        let read = programs("io_start 8151\nrq_issue 3531\n").expect("is read");
+        assert_eq!(read["rq_issue"], 3531);
+        assert!(programs("nothing\n").is_err());
     }
 
     #[test]

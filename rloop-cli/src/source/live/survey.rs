@@ -1,10 +1,12 @@
 //! What this kernel has for each family of probes, without running them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::fields;
 use super::probes;
+use super::rloop::RloopProbes;
 use crate::btf::Btf;
+use crate::driver::check_version;
 use crate::sample::Unavailable;
 use crate::source::SourceError;
 
@@ -51,6 +53,23 @@ pub(crate) fn survey(btf: &Btf) -> Vec<Surveyed> {
 /// if nothing works.
 pub(crate) fn attempt() -> Result<Vec<Unavailable>, SourceError> {
     probes::load(None, false).map(|loaded| loaded.unavailable)
+}
+
+/// The programs that the kernel takes, by name, and how many instructions its verifier goes through, each as often
+/// as it does. Those of rloop devices are among them if their module is there.
+pub(crate) fn verified() -> Result<BTreeMap<String, u32>, SourceError> {
+    let mut loaded = probes::load(None, false)?;
+    if check_version().is_ok() {
+        let rloop = RloopProbes::default().load(&mut loaded.ebpf);
+        rloop.map_err(SourceError)?;
+    }
+    let programs = loaded.ebpf.programs();
+    // Those that are not loaded have no information.
+    let verified = programs.filter_map(|(name, program)| {
+        let count = program.info().ok()?.verified_instruction_count()?;
+        Some((name.to_owned(), count))
+    });
+    Ok(verified.collect())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use aya::{
     Ebpf,
-    programs::{RawTracePoint, raw_trace_point::RawTracePointLink},
+    programs::{ProgramError, RawTracePoint, raw_trace_point::RawTracePointLink},
 };
 
 use super::super::probes::refusal;
@@ -61,24 +61,38 @@ impl RloopProbes {
 
     fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), String> {
         check_version()?;
+        self.load(ebpf)?;
         let mut links = Vec::with_capacity(PROGRAMS.len());
         for name in PROGRAMS {
-            let program: &mut RawTracePoint = ebpf
-                .program_mut(name)
-                .and_then(|program| program.try_into().ok())
-                .ok_or_else(|| format!("the probes lack the program {name}"))?;
-            let link = (|| {
-                if !self.is_loaded {
-                    program.load()?;
-                }
-                let link = program.attach(name)?;
-                program.take_link(link)
-            })();
-            let refused = |error| refusal(&format!("the kernel refused the hook {name}"), &error);
-            links.push(link.map_err(refused)?);
+            let program = program(ebpf, name)?;
+            let link = program.attach(name);
+            let link = link.and_then(|link| program.take_link(link));
+            links.push(link.map_err(|error| refused(name, &error))?);
         }
-        self.is_loaded = true;
         self.links = links;
         Ok(())
     }
+
+    /// Has the kernel look at them, and attaches none.
+    pub(in super::super) fn load(&mut self, ebpf: &mut Ebpf) -> Result<(), String> {
+        if self.is_loaded {
+            return Ok(());
+        }
+        for name in PROGRAMS {
+            let loaded = program(ebpf, name)?.load();
+            loaded.map_err(|error| refused(name, &error))?;
+        }
+        self.is_loaded = true;
+        Ok(())
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, String> {
+    ebpf.program_mut(name)
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| format!("the probes lack the program {name}"))
+}
+
+fn refused(name: &str, error: &ProgramError) -> String {
+    refusal(&format!("the kernel refused the hook {name}"), error)
 }
