@@ -10,7 +10,7 @@
 //! filesystem), zoned disks, integrity data, polling.
 //!
 //! Where to begin: [`fast`] is the way of a bio that the map answers, [`in_flight`] what it holds until it ends, [`process`] that of one it does not;
-//! [`extent`] is the map, [`provider`] fills it, [`policy`] has the leases, [`fill`] fills holes on disk,
+//! [`extent`] is the map, [`provider`] fills it, [`policy`] has the leases, [`fill`] fills holes on disk, [`commit`] tells the filesystem of it,
 //! [`durability`] has what flushes mean. [`device`] has the locks and their order.
 
 use core::pin::Pin;
@@ -26,6 +26,8 @@ mod abi;
 mod account;
 mod backing;
 mod bio;
+mod chunk;
+mod commit;
 mod control;
 mod device;
 mod disk;
