@@ -44,6 +44,8 @@ mod process;
 mod provider;
 mod queue;
 mod registry;
+mod request;
+mod run;
 #[expect(
     improper_ctypes,
     reason = "the kernel's structures have fields that are empty without lock debugging"

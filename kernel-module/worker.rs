@@ -27,11 +27,11 @@ use crate::{
     fill::Parked,
     in_flight::Fast,
     queue::{Queue, ANY_CPU},
+    request::{Request, RequestList},
     shim,
     stats::Counter,
     sync::Lock,
     trace::{self, Fallback},
-    vfs::{Request, RequestList},
 };
 
 /// How many io workers a device has: as many bios may wait for the filesystem at a time.
@@ -234,6 +234,28 @@ impl Workers {
         if waiting.bios.append(&mut waiting.parked.bios) {
             self.wake(waiting);
         }
+    }
+
+    /// Takes bios from the front of what waits, as long as they are wanted.
+    pub(crate) fn take_while(&self, mut wanted: impl FnMut(&Bio) -> bool) -> BioList {
+        let mut taken = BioList::new();
+        let mut waiting = self.waiting.lock();
+        while waiting.bios.first().is_some_and(&mut wanted) {
+            if let Some(bio) = waiting.bios.pop() {
+                taken.push(bio);
+            }
+        }
+        taken
+    }
+
+    /// Puts bios back to where they were taken from, by an io worker, who is going to look again.
+    pub(crate) fn put_back(&self, mut bios: BioList) {
+        if bios.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        bios.append(&mut waiting.bios);
+        waiting.bios = bios;
     }
 
     /// Keeps a fill until it is committed.
