@@ -21,6 +21,7 @@ mod memory;
 mod module;
 mod neighbours;
 mod provoked;
+mod runs;
 mod space;
 mod stale;
 mod stock;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Test> {
         module::tests(),
         mapping::tests(),
         holes::tests(),
+        runs::tests(),
         space::tests(),
         stale::tests(),
         load::tests(),
