@@ -56,6 +56,7 @@ mod sync;
 mod sysfs;
 mod trace;
 mod vfs;
+mod watch;
 mod worker;
 
 module! {
@@ -77,6 +78,7 @@ struct Module {
     _control: Pin<KBox<MiscDeviceRegistration<control::Control>>>,
     _registry: registry::Registry,
     _policy: worker::Policy,
+    _watchers: watch::Group,
     _grace: Grace,
 }
 
@@ -85,11 +87,13 @@ impl kernel::Module for Module {
         let registry = registry::Registry::new();
         disk::init(module);
         let policy = worker::Policy::new()?;
+        let watchers = watch::Group::new()?;
         let control = MiscDeviceRegistration::register(control::options());
         Ok(Self {
             _control: KBox::pin_init(control, GFP_KERNEL)?,
             _registry: registry,
             _policy: policy,
+            _watchers: watchers,
             _grace: Grace,
         })
     }

@@ -22,6 +22,7 @@ mod module;
 mod neighbours;
 mod provoked;
 mod runs;
+mod shutdown;
 mod space;
 mod stale;
 mod stock;
@@ -61,6 +62,7 @@ pub(crate) fn all() -> Vec<Test> {
         freeze::tests(),
         attachment::tests(),
         disk_errors::tests(),
+        shutdown::tests(),
         memory::tests(),
     ]
     .into_iter()
