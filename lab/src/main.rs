@@ -16,6 +16,7 @@ mod kernel_log;
 mod leftovers;
 mod loop_device;
 mod module;
+mod nfs;
 mod null_blk;
 mod nvme_target;
 mod power_cut;

@@ -20,6 +20,7 @@ mod mapping;
 mod memory;
 mod module;
 mod neighbours;
+mod nfs;
 mod provoked;
 mod runs;
 mod shutdown;
@@ -57,6 +58,7 @@ pub(crate) fn all() -> Vec<Test> {
         durability::tests(),
         durability_inner::tests(),
         neighbours::tests(),
+        nfs::tests(),
         dashboard::tests(),
         dashboard_module::tests(),
         freeze::tests(),
