@@ -10,6 +10,7 @@ use core::{
 use kernel::{
     bindings,
     ffi::{c_int, c_long},
+    types::Opaque,
 };
 
 use crate::{
@@ -47,6 +48,8 @@ pub(crate) struct Request {
     holders: AtomicU32,
     /// What the filesystem said: bytes, or a negative errno.
     result: c_long,
+    /// For the workers that go through the page cache.
+    pub(crate) work: Opaque<bindings::work_struct>,
     /// The next one in a list.
     next: *mut Request,
 }
@@ -81,6 +84,7 @@ impl Request {
                 run: None,
                 holders: AtomicU32::new(0),
                 result: 0,
+                work: Opaque::uninit(),
                 next: ptr::null_mut(),
             });
         }
@@ -99,11 +103,32 @@ impl Request {
         }
     }
 
-    /// Hands it to the filesystem.
+    /// Its device, which is there as long as its bio has not ended.
+    pub(crate) fn device<'a>(&self) -> &'a Device {
+        // SAFETY: As above.
+        unsafe { &*self.device.as_ptr() }
+    }
+
+    /// Hands it to the filesystem, past the page cache or through it.
     ///
     /// # Safety
     /// `request` is whole, and ours alone.
     pub(crate) unsafe fn begin(request: *mut Self, direct: bool) {
+        // SAFETY: As the caller says.
+        unsafe {
+            if direct {
+                Self::hand_over(request, true);
+            } else {
+                (*request).device().workers.buffered.begin(request);
+            }
+        }
+    }
+
+    /// The same in this task.
+    ///
+    /// # Safety
+    /// As for [`Request::begin`].
+    pub(crate) unsafe fn hand_over(request: *mut Self, direct: bool) {
         // SAFETY: As the caller says. Once it is with the filesystem, only the last holder touches it.
         unsafe {
             let this = &mut *request;
@@ -145,13 +170,7 @@ impl Request {
                 operations.read_iter
             };
             let iocb = &raw mut this.iocb;
-            let answer = call.map(|call| {
-                if direct {
-                    call(iocb, &mut iter)
-                } else {
-                    device.workers.may_block(|| call(iocb, &mut iter))
-                }
-            });
+            let answer = call.map(|call| call(iocb, &mut iter));
             let answer = answer.unwrap_or(-(bindings::EINVAL as isize)) as c_long;
             if answer != -(bindings::EIOCBQUEUED as c_long) {
                 this.result = answer;

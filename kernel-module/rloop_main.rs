@@ -26,6 +26,7 @@ mod abi;
 mod account;
 mod backing;
 mod bio;
+mod buffered;
 mod chunk;
 mod commit;
 mod control;

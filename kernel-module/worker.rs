@@ -8,10 +8,11 @@
 //!   published. On a queue of its own: others wait for these.
 //! - *commit*: tells the filesystem of fills. On a queue of its own: io workers wait for it.
 //! - *policy*: takes leases, and gives them back. On a queue of its own, never behind I/O.
+//! - *buffered*: what goes through the page cache; see `buffered`.
 //!
-//! All have a rescuer, and run as what memory reclaim may wait for: allocations in them start no I/O. The first
-//! three have their queues for each device: where devices lie on one another, those of the upper one wait for
-//! those of the lower one, and one rescuer could not do both. No I/O waits for policy.
+//! All but the last have a rescuer, and all run as what memory reclaim may wait for: allocations in them start no
+//! I/O. All but policy have their queues for each device: where devices lie on one another, those of the upper one
+//! wait for those of the lower one, and one rescuer could not do both. No I/O waits for policy.
 
 use core::{
     mem::offset_of,
@@ -23,6 +24,7 @@ use kernel::{bindings, prelude::*, types::Opaque};
 
 use crate::{
     bio::{flag, Bio, BioList},
+    buffered::Buffered,
     device::Device,
     fill::Parked,
     in_flight::Fast,
@@ -82,6 +84,7 @@ pub(crate) struct Workers {
     /// How often leases were tried in vain.
     pub(crate) pauses: AtomicU32,
     commit: Opaque<bindings::delayed_work>,
+    pub(crate) buffered: Buffered,
     io_queue: Queue,
     finish_queue: Queue,
     /// Only where there are commits.
@@ -117,6 +120,7 @@ impl Workers {
             complained: AtomicBool::new(false),
             pauses: AtomicU32::new(0),
             commit: Opaque::uninit(),
+            buffered: Buffered::new(index)?,
             io_queue: Queue::new(c"rloop%u", index)?,
             finish_queue: Queue::new(c"rloop%u_finish", index)?,
             commit_queue: if fills {
@@ -171,7 +175,8 @@ impl Workers {
         let retry = unsafe { &raw mut (*self.retry.get()).work };
         !current.is_null()
             && (self.is_io(current)
-                || [self.finish.get(), self.recall.get(), retry].contains(&current))
+                || [self.finish.get(), self.recall.get(), retry].contains(&current)
+                || self.buffered.is_current())
     }
 
     fn is_io(&self, work: *mut bindings::work_struct) -> bool {
