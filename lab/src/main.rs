@@ -8,6 +8,7 @@ mod command;
 mod control;
 mod device_mapper;
 mod direct;
+mod faults;
 mod filesystem;
 mod fio;
 mod guest;

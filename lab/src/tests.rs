@@ -10,6 +10,7 @@ mod disk_errors;
 mod doctor;
 mod durability;
 mod durability_inner;
+mod faults;
 mod freeze;
 mod fuzz;
 mod holes;
@@ -65,6 +66,7 @@ pub(crate) fn all() -> Vec<Test> {
         attachment::tests(),
         disk_errors::tests(),
         shutdown::tests(),
+        faults::tests(),
         memory::tests(),
     ]
     .into_iter()
