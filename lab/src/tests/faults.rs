@@ -78,6 +78,7 @@ fn attaches(guest: &mut Guest, kind: Kind) -> Result<()> {
     }
     ensure!(failed > 0, "of {number} failures none was told");
     println!("{number} things can fail in an attach, and {failed} of those tried stop it");
+    drop((control, file));
     below.unmount_and_check()
 }
 
