@@ -22,26 +22,25 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use kernel::{bindings, error::to_result, prelude::*};
+use kernel::{bindings, prelude::*};
 
 use crate::{
-    bio::{errno, error_of, flag, status_of, Bio, BioList},
+    bio::{error_of, flag, Bio, BioList},
+    commit::Uncommitted,
     device::Device,
     extent::{
         map::{Found, Full, Spare},
-        Extent, Range, State, MAX_BLOCK,
+        Extent, Range, State,
     },
     fast::From,
     in_flight::Fast,
     platform::Kernel,
     policy::{Leases, Provider},
-    shim::{self, Written},
+    shim,
     stats::Counter,
     trace::{self, How},
 };
 
-/// How much is allocated for a fill at least, where the hole is that large, in bytes.
-const CHUNK: u64 = 1 << 20;
 /// How long fills wait to be committed when nobody flushes, in milliseconds.
 const COMMIT_AFTER_MS: u32 = 5000;
 
@@ -50,7 +49,7 @@ pub(crate) struct Fills {
     /// How many are on their way to the disk.
     in_flight: AtomicU64,
     /// Filled on the disk and not committed, for tracing.
-    filled: Uncommitted,
+    pub(crate) filled: Uncommitted,
     /// Filled by the filesystem and not synced, for tracing.
     pub(crate) written: Uncommitted,
 }
@@ -62,24 +61,6 @@ impl Fills {
             filled: Uncommitted::new(),
             written: Uncommitted::new(),
         }
-    }
-}
-
-/// How many fills wait to be made durable.
-pub(crate) struct Uncommitted(AtomicU64);
-
-impl Uncommitted {
-    const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    pub(crate) fn add(&self, fills: u64) {
-        self.0.fetch_add(fills, Ordering::Relaxed);
-    }
-
-    /// All of them, for who makes them durable; to be given back if that fails.
-    pub(crate) fn take(&self) -> u64 {
-        self.0.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -218,57 +199,6 @@ impl Device {
         }
     }
 
-    /// Lets the filesystem allocate blocks, unwritten, in the hole that a range begins in.
-    fn allocate_chunk(&self, blocks: Range) {
-        let _changing = self.changing.lock();
-        let known = self
-            .map
-            .lookup(blocks.start, &kernel::sync::rcu::read_lock());
-        let Found::Extent(hole) = known else { return };
-        if hole.state != State::Hole {
-            return;
-        }
-        let chunk = self.geometry.block_of(CHUNK).max(1);
-        let start = (blocks.start - blocks.start % chunk).max(hole.start);
-        let end = (start - start % chunk + chunk)
-            .max(blocks.end)
-            .min(hole.end());
-        {
-            let mut locked = self.locked.lock();
-            let Leases::Held(_) = locked.leases else {
-                return;
-            };
-            locked.claims.open();
-        }
-        // An error here is the filesystem's to tell: the write then goes through it.
-        if let Ok(Some(extent)) = self.layout_of(Range::new(start, end), true) {
-            if extent.state == State::Unwritten {
-                self.turn_unwritten(&extent);
-            }
-        }
-        self.locked.lock().claims.close();
-    }
-
-    /// Puts an unwritten extent where a hole was, but for what must not be mapped.
-    fn turn_unwritten(&self, extent: &Extent) {
-        let mut rest = extent.range();
-        while !rest.is_empty() {
-            let turned = self.change(|map, locked, spare| {
-                let Leases::Held(_) = locked.leases else {
-                    return Ok(None);
-                };
-                let Some(free) = locked.claims.allowed(rest) else {
-                    return Ok(None);
-                };
-                map.put(&extent.part(free), &mut locked.writer, spare)?;
-                Ok(Some(free))
-            });
-            let Some(free) = turned else { return };
-            trace::extent_insert(self, &extent.part(free));
-            rest.start = free.end;
-        }
-    }
-
     /// A fill's data is on disk, or could not be written. In the finisher.
     ///
     /// # Safety
@@ -310,7 +240,7 @@ impl Device {
     }
 
     /// Gives what has one state in a range another.
-    fn change_state(&self, blocks: Range, from: State, to: State, spare: Spare<Kernel>) {
+    pub(crate) fn change_state(&self, blocks: Range, from: State, to: State, spare: Spare<Kernel>) {
         self.change_with(spare, |map, locked, spare| {
             let mut block = blocks.start;
             while block < blocks.end {
@@ -345,24 +275,6 @@ impl Device {
         }
     }
 
-    /// Commits what is filled, if there is anything. An error also stays, for flushes to report.
-    pub(crate) fn commit_fills(&self) -> Result {
-        if !self.has_filled() {
-            return Ok(());
-        }
-        self.start_write(From::Worker);
-        let changing = self.changing.lock();
-        let committed = self.commit_fills_locked();
-        drop(changing);
-        self.end_write();
-        committed
-    }
-
-    /// Whether something is filled that is not committed.
-    fn has_filled(&self) -> bool {
-        self.locked.lock().writer.filled > 0
-    }
-
     /// Whether something is being filled.
     pub(crate) fn is_filling(&self) -> bool {
         self.fills.in_flight.load(Ordering::SeqCst) > 0
@@ -371,141 +283,5 @@ impl Device {
     /// Whether something is being filled, or filled and not committed.
     pub(crate) fn has_fills(&self) -> bool {
         self.is_filling() || self.has_filled()
-    }
-
-    /// As [`Device::commit_fills`], with `changing` held.
-    pub(crate) fn commit_fills_locked(&self) -> Result {
-        let mut from = 0;
-        while self.has_filled() {
-            let (batch, next) = self.filled_from(from);
-            if batch.is_empty() {
-                break;
-            }
-            if let Err(error) = self.commit(&batch) {
-                self.durability.fail(error);
-                return Err(error);
-            }
-            from = next;
-        }
-        Ok(())
-    }
-
-    /// Filled extents, a batch of them, and where to go on.
-    fn filled_from(&self, from: u64) -> (Batch, u64) {
-        let mut batch = Batch::new();
-        let mut block = from;
-        while block < MAX_BLOCK && !batch.is_full() {
-            let found = self.map.lookup(block, &kernel::sync::rcu::read_lock());
-            block = match found {
-                Found::Absent { end } => end,
-                Found::Extent(extent) => {
-                    if extent.state == State::Filled {
-                        batch.push(extent);
-                    }
-                    extent.end()
-                }
-            };
-        }
-        (batch, block)
-    }
-
-    /// Tells the filesystem of extents that are on disk.
-    fn commit(&self, batch: &Batch) -> Result {
-        let mut written = [Written {
-            offset: 0,
-            length: 0,
-            disk: 0,
-        }; shim::COMMIT_BATCH];
-        for (written, extent) in written.iter_mut().zip(batch.extents()) {
-            *written = Written {
-                offset: self.geometry.bytes(extent.start),
-                length: self.geometry.bytes(extent.len),
-                disk: self.geometry.bytes(extent.disk),
-            };
-        }
-        let count = batch.extents().len();
-        let fills = self.fills.filled.take();
-        let started = trace::now();
-        trace::commit_begin(self, fills);
-        // SAFETY: The filesystem has layouts and we hold one; the ranges are whole blocks that this
-        // device has written.
-        let committed = to_result(unsafe {
-            shim::rloop_commit_blocks(self.backing.inode(), written.as_ptr(), count as i32)
-        });
-        trace::commit_end(self, fills, trace::now() - started, errno(committed));
-        self.stats.add(Counter::Commits, 1);
-        if committed.is_err() {
-            self.fills.filled.add(fills);
-        }
-        committed?;
-        for extent in batch.extents() {
-            // Who reads the file through a mapping may have fetched zeros just before the commit.
-            if self.backing.is_cached() {
-                let (start, len) = (extent.start, extent.len);
-                self.drop_pages(self.geometry.bytes(start), self.geometry.bytes(len));
-            }
-            self.change_state(
-                extent.range(),
-                State::Filled,
-                State::Written,
-                self.take_spare(),
-            );
-        }
-        Ok(())
-    }
-
-    /// Commits, and ends the fills that wait for it. In a worker.
-    pub(crate) fn do_commit(&self) {
-        let mut waiting = self.workers.take_fills();
-        // An error stays, and is looked at below.
-        let _ = self.commit_fills();
-        let error = self.durability.error();
-        while let Some(clone) = waiting.pop() {
-            // SAFETY: The fill was kept for this, and is ours.
-            unsafe {
-                if error != 0 {
-                    (*clone).bi_status = status_of(error) as bindings::blk_status_t;
-                }
-                self.complete(clone);
-            }
-        }
-    }
-}
-
-/// A few extents.
-struct Batch {
-    extents: [Extent; shim::COMMIT_BATCH],
-    len: usize,
-}
-
-impl Batch {
-    const fn new() -> Self {
-        let none = Extent {
-            start: 0,
-            len: 0,
-            disk: 0,
-            state: State::Filled,
-        };
-        Self {
-            extents: [none; shim::COMMIT_BATCH],
-            len: 0,
-        }
-    }
-
-    fn push(&mut self, extent: Extent) {
-        self.extents[self.len] = extent;
-        self.len += 1;
-    }
-
-    fn is_full(&self) -> bool {
-        self.len == self.extents.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    fn extents(&self) -> &[Extent] {
-        &self.extents[..self.len]
     }
 }

@@ -10,7 +10,7 @@
 //! filesystem), zoned disks, integrity data, polling.
 //!
 //! Where to begin: [`fast`] is the way of a bio that the map answers, [`in_flight`] what it holds until it ends, [`process`] that of one it does not;
-//! [`extent`] is the map, [`provider`] fills it, [`policy`] has the leases, [`fill`] fills holes on disk,
+//! [`extent`] is the map, [`provider`] fills it, [`policy`] has the leases, [`fill`] fills holes on disk, [`commit`] tells the filesystem of it,
 //! [`durability`] has what flushes mean. [`device`] has the locks and their order.
 
 use core::pin::Pin;
@@ -26,6 +26,9 @@ mod abi;
 mod account;
 mod backing;
 mod bio;
+mod buffered;
+mod chunk;
+mod commit;
 mod control;
 mod device;
 mod disk;
@@ -42,6 +45,8 @@ mod process;
 mod provider;
 mod queue;
 mod registry;
+mod request;
+mod run;
 #[expect(
     improper_ctypes,
     reason = "the kernel's structures have fields that are empty without lock debugging"
@@ -52,6 +57,7 @@ mod sync;
 mod sysfs;
 mod trace;
 mod vfs;
+mod watch;
 mod worker;
 
 module! {
@@ -73,6 +79,7 @@ struct Module {
     _control: Pin<KBox<MiscDeviceRegistration<control::Control>>>,
     _registry: registry::Registry,
     _policy: worker::Policy,
+    _watchers: watch::Group,
     _grace: Grace,
 }
 
@@ -81,11 +88,13 @@ impl kernel::Module for Module {
         let registry = registry::Registry::new();
         disk::init(module);
         let policy = worker::Policy::new()?;
+        let watchers = watch::Group::new()?;
         let control = MiscDeviceRegistration::register(control::options());
         Ok(Self {
             _control: KBox::pin_init(control, GFP_KERNEL)?,
             _registry: registry,
             _policy: policy,
+            _watchers: watchers,
             _grace: Grace,
         })
     }

@@ -10,6 +10,7 @@ mod disk_errors;
 mod doctor;
 mod durability;
 mod durability_inner;
+mod faults;
 mod freeze;
 mod fuzz;
 mod holes;
@@ -20,8 +21,11 @@ mod mapping;
 mod memory;
 mod module;
 mod neighbours;
+mod nfs;
 mod provoked;
+mod runs;
 mod screen;
+mod shutdown;
 mod space;
 mod stale;
 mod stock;
@@ -47,6 +51,7 @@ pub(crate) fn all() -> Vec<Test> {
         module::tests(),
         mapping::tests(),
         holes::tests(),
+        runs::tests(),
         space::tests(),
         stale::tests(),
         load::tests(),
@@ -59,12 +64,15 @@ pub(crate) fn all() -> Vec<Test> {
         durability::tests(),
         durability_inner::tests(),
         neighbours::tests(),
+        nfs::tests(),
         dashboard::tests(),
         dashboard_module::tests(),
         screen::tests(),
         freeze::tests(),
         attachment::tests(),
         disk_errors::tests(),
+        shutdown::tests(),
+        faults::tests(),
         memory::tests(),
     ]
     .into_iter()

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests through the filesystem, as they are traced.
+
+use kernel::ffi::c_int;
+
+use super::{fill_begin, fill_data, fire, raw, since, Begun, How, Part};
+use crate::{bio::Bio, device::Device, fast::From};
+
+/// What goes through the filesystem, from when a worker asks for it until it ends.
+pub(crate) struct Vfs {
+    part: Part,
+    begun: Begun,
+}
+
+impl Vfs {
+    pub(crate) fn submit(device: &Device, bio: &Bio) -> Self {
+        let (part, begun) = (device.part(bio), Begun::now(bio, From::Worker));
+        let Part { offset, bytes, op } = part;
+        fire!(
+            device,
+            rloop_trace_vfs_submit,
+            offset,
+            bytes,
+            op as u32,
+            begun.wait_ns
+        );
+        Self { part, begun }
+    }
+
+    pub(crate) fn done(&self, device: &Device, error: c_int, direct: bool) {
+        let Part { offset, bytes, op } = self.part;
+        fire!(
+            device,
+            rloop_trace_vfs_done,
+            offset,
+            bytes,
+            op as u32,
+            self.begun.wait_ns,
+            since(self.begun.came_ns),
+            error,
+            direct.into()
+        );
+    }
+
+    /// The same as a fill.
+    pub(crate) fn fill_begin(&self, device: &Device, how: How) {
+        fill_begin(device, self.part, how);
+    }
+
+    /// The same as a fill.
+    pub(crate) fn fill_data(&self, device: &Device, how: How, error: c_int) {
+        fill_data(device, self.part, how, since(self.begun.came_ns), error);
+    }
+}
