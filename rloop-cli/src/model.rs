@@ -1,5 +1,6 @@
 //! What two samples mean: rates, percentiles and findings. The only place they are computed.
 
+pub mod chain;
 mod derive;
 mod extents;
 mod findings;
@@ -8,6 +9,7 @@ mod rloop;
 
 use std::sync::Arc;
 
+pub use chain::Chains;
 pub use derive::derive;
 pub(crate) use extents::gallop;
 pub use rloop::{RloopFrame, Ways};
@@ -39,6 +41,20 @@ pub struct Frame {
     pub devices: Vec<DeviceFrame>,
     /// What no device can show.
     pub unavailable: Vec<Unavailable>,
+}
+
+impl Frame {
+    /// Links what was traced in the interval with what was traced before it, which `before` knows.
+    pub fn follow(&mut self, before: &Self) {
+        for device in &mut self.devices {
+            let same = |other: &&DeviceFrame| {
+                other.name == device.name && other.instance == device.instance
+            };
+            if let Some(before) = before.devices.iter().find(same) {
+                device.chains.follow(&before.chains);
+            }
+        }
+    }
 }
 
 /// How requests reach the disk, measured where there was something to measure.
@@ -128,6 +144,9 @@ pub struct DeviceFrame {
     pub submitters: Vec<Submitter>,
     /// What only devices of rloop have.
     pub rloop: Option<RloopFrame>,
+    /// Requests and commits that were traced, and what links them: of this interval, and those kept of before if
+    /// the frame follows others ([`Frame::follow`]).
+    pub chains: Chains,
     /// What is wrong and what to do.
     pub findings: Vec<Finding>,
     /// What cannot be shown for this device.

@@ -1,6 +1,7 @@
 //! The counters of one device, one block per CPU.
 
 use crate::bucket::{COARSE_BUCKETS, FINE_BUCKETS};
+use crate::chain::Tracing;
 use crate::extent::Found;
 use crate::op::OPS;
 use crate::rloop::Rloop;
@@ -113,6 +114,8 @@ pub struct DeviceBlock {
     pub split: Split,
     /// Which of them are split.
     pub sampling: Sampling,
+    /// Which requests are told of one by one.
+    pub tracing: Tracing,
     /// What the probes last looked up in the extent table.
     pub found: Found,
     /// Bytes by path.
@@ -139,7 +142,7 @@ pub struct DeviceBlock {
 const _: () = assert!(size_of::<OpCounters>() == 56);
 const _: () = assert!(
     size_of::<DeviceBlock>()
-        == 5 * 56 + 56 + 16 + 32 + 32 + 48 + 24 + size_of::<Rloop>() + 4 * 5 * (2048 + 288)
+        == 5 * 56 + 56 + 16 + 24 + 32 + 32 + 48 + 24 + size_of::<Rloop>() + 4 * 5 * (2048 + 288)
 );
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted above); any bit pattern is valid.

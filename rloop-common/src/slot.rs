@@ -24,8 +24,8 @@ pub struct Slot {
     pub op: u32,
     /// How many requests this one stands for in the split of time; 0 if it is not split.
     pub weight: u32,
-    /// 1 once it was seen to go by direct I/O.
-    pub direct: u32,
+    /// Bits of [`mark`](crate::chain::mark): what it is besides its operation.
+    pub marks: u32,
     /// How many extents it touches, 0 if none is known; then the next three say nothing.
     pub touched: u32,
     /// The number of the extent table.
@@ -34,7 +34,8 @@ pub struct Slot {
     pub extent: u32,
     /// Extent `i` counts in cell `i >> shift`.
     pub shift: u32,
-    /// What is known for the split of its time, if it is split.
+    /// What is known for the split of its time, if it is split; of requests that make others durable, only who
+    /// submitted them.
     pub below: Below,
 }
 
@@ -48,8 +49,12 @@ pub struct Below {
     pub disk_start_ns: u64,
     /// When its last request on the disk below completed.
     pub disk_end_ns: u64,
+    /// Where on that disk that was, in sectors.
+    pub sector: u64,
+    /// The process that submitted it, 0 if that is not known.
+    pub process: u64,
     /// Fills the line.
-    pub unused: [u64; 5],
+    pub unused: [u64; 3],
 }
 
 const _: () = assert!(size_of::<Slot>() == 128 && core::mem::offset_of!(Slot, below) == 64);

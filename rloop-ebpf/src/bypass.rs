@@ -5,7 +5,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext},
 };
-use rloop_common::{Op, device::Bypass};
+use rloop_common::{Op, chain::mark, device::Bypass};
 
 use crate::{
     debug, flight,
@@ -57,7 +57,7 @@ fn direct(iocb: *const u8, bytes: u64) -> Option<()> {
         // The loop driver sets no flag for writes; its own request tells.
         let (block, write) = match flight::slot(iocb) {
             Some((device, slot)) => {
-                (*slot).direct = 1;
+                (*slot).marks |= mark::DIRECT;
                 (block(device)?, (*slot).op == Op::Write as u32)
             }
             None => {

@@ -19,7 +19,7 @@ use rloop_common::{
 };
 
 use crate::{
-    below, commit, debug, extents, flight,
+    below, chain, commit, debug, extents, flight,
     inner::Values as _,
     kernel::{
         REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS, RQ_SECTOR,
@@ -160,6 +160,7 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
                 (*slot).weight = weight;
             }
         }
+        chain::submitted(slot, flags);
     }
     if STARTS_AT_ISSUE.load() == 0 {
         who::submitted(device, len);
@@ -227,7 +228,7 @@ unsafe fn open(slot: *mut Slot, request: u64, op: u32) {
         put(&raw mut (*slot).len_bytes, 0);
         (*slot).op = op;
         put(&raw mut (*slot).weight, 0);
-        put(&raw mut (*slot).direct, 0);
+        put(&raw mut (*slot).marks, 0);
         put(&raw mut (*slot).touched, 0);
     }
 }
@@ -347,6 +348,7 @@ unsafe fn completed(device: u32, request: *const u8, error: u8) -> Option<()> {
         if (*slot).weight != 0 {
             split::add_parts(&raw mut (*block).split, slot, [start, begin, now]);
         }
+        chain::completed(device, block, slot, [start, begin, now], error);
         extents::completed(device, slot, now - start, bucket);
     }
     Some(())

@@ -73,6 +73,8 @@ pub(super) struct Collector {
     /// `None` where samples are taken as fast as they are read.
     pace: Option<Interval>,
     older: Option<Sample>,
+    /// The last frame, for what links over intervals.
+    before: Frame,
     /// Frames still wanted; `None` for all.
     left: Option<u64>,
 }
@@ -95,6 +97,7 @@ impl Collector {
             recorder,
             pace: paced.then(|| pace(args.interval)),
             older: None,
+            before: Frame::default(),
             left: args.count.map(Into::into),
         })
     }
@@ -125,9 +128,10 @@ impl Collector {
             }
             let frame = self.older.as_ref().map(|older| derive(older, &sample));
             self.older = Some(sample);
-            if frame.is_some() {
+            if let Some(mut frame) = frame {
+                frame.follow(&self.before);
                 self.left = self.left.map(|left| left - 1);
-                return Ok(frame);
+                return Ok(Some(frame));
             }
         }
         Ok(None)
