@@ -4,6 +4,7 @@ pub mod chain;
 mod derive;
 mod extents;
 mod findings;
+mod frames;
 mod latency;
 mod rloop;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 pub use chain::Chains;
 pub use derive::derive;
 pub(crate) use extents::gallop;
+pub use frames::Frames;
 pub use rloop::{RloopFrame, Ways};
 
 use rloop_common::op::OPS;
@@ -41,20 +43,6 @@ pub struct Frame {
     pub devices: Vec<DeviceFrame>,
     /// What no device can show.
     pub unavailable: Vec<Unavailable>,
-}
-
-impl Frame {
-    /// Links what was traced in the interval with what was traced before it, which `before` knows.
-    pub fn follow(&mut self, before: &Self) {
-        for device in &mut self.devices {
-            let same = |other: &&DeviceFrame| {
-                other.name == device.name && other.instance == device.instance
-            };
-            if let Some(before) = before.devices.iter().find(same) {
-                device.chains.follow(&before.chains);
-            }
-        }
-    }
 }
 
 /// How requests reach the disk, measured where there was something to measure.
@@ -145,7 +133,7 @@ pub struct DeviceFrame {
     /// What only devices of rloop have.
     pub rloop: Option<RloopFrame>,
     /// Requests and commits that were traced, and what links them: of this interval, and those kept of before if
-    /// the frame follows others ([`Frame::follow`]).
+    /// the frame is one of [`Frames`].
     pub chains: Chains,
     /// What is wrong and what to do.
     pub findings: Vec<Finding>,

@@ -9,9 +9,8 @@ use super::args::Args;
 use super::{Stop, headless, say, screen};
 use crate::capability;
 use crate::demo::Demo;
-use crate::model::{Frame, derive};
+use crate::model::{Frame, Frames};
 use crate::record::{RecordError, Recorder};
-use crate::sample::Sample;
 use crate::source::live::{DebugLog, Live, LiveOptions};
 use crate::source::replay::Replay;
 use crate::source::{Source, SourceError};
@@ -72,9 +71,7 @@ pub(super) struct Collector {
     recorder: Option<Recorder>,
     /// `None` where samples are taken as fast as they are read.
     pace: Option<Interval>,
-    older: Option<Sample>,
-    /// The last frame, for what links over intervals.
-    before: Frame,
+    frames: Frames,
     /// Frames still wanted; `None` for all.
     left: Option<u64>,
 }
@@ -96,8 +93,7 @@ impl Collector {
             demo,
             recorder,
             pace: paced.then(|| pace(args.interval)),
-            older: None,
-            before: Frame::default(),
+            frames: Frames::default(),
             left: args.count.map(Into::into),
         })
     }
@@ -126,10 +122,7 @@ impl Collector {
             if let Some(recorder) = &mut self.recorder {
                 recorder.append(&sample)?;
             }
-            let frame = self.older.as_ref().map(|older| derive(older, &sample));
-            self.older = Some(sample);
-            if let Some(mut frame) = frame {
-                frame.follow(&self.before);
+            if let Some(frame) = self.frames.next(sample) {
                 self.left = self.left.map(|left| left - 1);
                 return Ok(Some(frame));
             }

@@ -116,7 +116,7 @@ impl Chains {
     }
 
     /// Puts those before in front, as far as they are kept.
-    pub fn follow(&mut self, before: &Self) {
+    pub(super) fn follow(&mut self, before: &Self) {
         let fresh = std::mem::take(&mut self.requests);
         self.requests = before.requests.iter().cloned().chain(fresh).collect();
         let fresh = std::mem::take(&mut self.commits);
@@ -182,6 +182,12 @@ impl Chains {
     ) -> impl Iterator<Item = &'a Arc<Committed>> {
         let commits = self.commits.iter();
         commits.filter(|committed| waits(flush, &committed.commit))
+    }
+
+    /// The flushes that waited for a commit.
+    pub fn waiting_for<'a>(&'a self, commit: &'a Commit) -> impl Iterator<Item = &'a Arc<Traced>> {
+        let requests = self.requests.iter();
+        requests.filter(|traced| traced.request.flushes && waits(&traced.request, commit))
     }
 
     /// Finds out what made those durable of which that is not known yet.
@@ -271,10 +277,11 @@ impl Chains {
             .min_by_key(|request| request.times.done_ns)
     }
 
-    /// The flush that waits for a commit.
+    /// One of the flushes that waited for a commit.
     fn waiting(&self, commit: &Commit) -> Option<&Request> {
-        let mut requests = self.requests.iter().map(|traced| &traced.request);
-        requests.find(|request| request.flushes && waits(request, commit))
+        let waiting = self.requests.iter().map(|traced| &traced.request);
+        let mut waiting = waiting.filter(|request| request.flushes);
+        waiting.find(|request| waits(request, commit))
     }
 
     fn trim(&mut self) {
