@@ -65,7 +65,7 @@ impl Device {
             self.check_plain();
         }
         let part = self.part(&bio);
-        let traced = Vfs::submit(self, &bio);
+        let mut traced = Vfs::submit(self, &bio);
         let fills = write && self.provider().0 != Provider::Vfs as u32;
         if fills {
             traced.fill_begin(self, How::by_vfs(self.is_durable(&bio)));

@@ -40,7 +40,7 @@ mod tests {
         assert_eq!(compare(Some("1\n")), Ok(()));
         let other = compare(Some("17\n")).expect_err("another version");
         assert!(
-            other.contains("version 1 ") && other.contains("version 17:"),
+            other.contains("version 2 ") && other.contains("version 17:"),
             "{other}"
         );
         assert!(compare(None).is_err());

@@ -17,11 +17,11 @@ pub use links::{Link, Part, links};
 
 use crate::sample::{Commit, CommitKind, DeviceSample, Extent, Request, Route, Sample, State};
 
-/// So many of a device's latest requests are kept.
+/// So many of a device's latest requests are kept; more if there were more in the interval.
 pub const REQUESTS_MAX: usize = 512;
 /// And of those before, so many of the slowest.
 pub const SLOWEST_MAX: usize = 64;
-/// So many of its latest commits are kept.
+/// So many of its latest commits are kept; more if there were more in the interval.
 pub const COMMITS_MAX: usize = 256;
 
 /// A device's traced requests and commits, the last of them and the slowest, with what links them.
@@ -285,9 +285,12 @@ impl Chains {
     }
 
     fn trim(&mut self) {
-        let old = self.commits.len().saturating_sub(COMMITS_MAX);
-        self.commits.drain(..old);
-        let old = self.requests.len().saturating_sub(REQUESTS_MAX);
+        // What is of the interval is told, however much it is.
+        let most = COMMITS_MAX.max(self.fresh_commits().len());
+        self.commits
+            .drain(..self.commits.len().saturating_sub(most));
+        let most = REQUESTS_MAX.max(self.fresh_requests().len());
+        let old = self.requests.len().saturating_sub(most);
         if old <= SLOWEST_MAX {
             return;
         }

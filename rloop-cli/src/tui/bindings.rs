@@ -130,12 +130,7 @@ pub const BINDINGS: &[Binding] = &[
     letter('s', "s", Action::Sort, "sort").in_footer(),
     letter('r', "r", Action::Reverse, "reverse the order"),
     letter('/', "/", Action::Filter, "filter").in_footer(),
-    key(
-        KeyCode::Esc,
-        "Esc",
-        Action::Close,
-        "back, drop filter",
-    ),
+    key(KeyCode::Esc, "Esc", Action::Close, "back, drop filter"),
     letter(' ', "Space", Action::Pause, "pause").in_footer(),
     letter('[', "[", Action::Step(-1), STEPS),
     letter(']', "]", Action::Step(1), STEPS),

@@ -3,7 +3,7 @@
 use rloop_common::Op;
 
 use super::{Durable, Traced};
-use crate::sample::Request;
+use crate::sample::{Request, Route};
 
 /// What happened in a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Part {
     Disk,
     /// The disk was done with it, and it was not done.
     Completion,
+    /// It was answered with zeros.
+    Zeros,
     /// It was under way, and nothing is known of where.
     Unknown,
     /// It was done, and nothing made it durable yet.
@@ -37,6 +39,7 @@ impl Part {
             Self::Filesystem => "filesystem",
             Self::Disk => "disk",
             Self::Completion => "completion",
+            Self::Zeros => "zeros",
             Self::Unknown => "not told",
             Self::Wait => "wait",
             Self::Flush => "flush",
@@ -85,6 +88,9 @@ fn of_request(request: &Request) -> Vec<Link> {
     };
     if request.op() == Op::Flush {
         return vec![whole(Part::Flush)];
+    }
+    if request.route == Route::Zeros {
+        return vec![whole(Part::Zeros)];
     }
     // Where each part begins; one that was not seen is in the one before.
     let begins = [
