@@ -8,7 +8,9 @@ use rloop_common::slot::Slot;
 
 use crate::{
     flight,
-    kernel::{BDEV_DISK, BIO_BDEV, BIO_NEXT, BIO_PRIVATE, BIO_SECTOR, DIO_IOCB, RQ_BIO, follow, load},
+    kernel::{
+        BDEV_DISK, BIO_BDEV, BIO_NEXT, BIO_PRIVATE, BIO_SECTOR, DIO_IOCB, RQ_BIO, follow, load,
+    },
 };
 
 /// The most bios of one disk request that are followed.

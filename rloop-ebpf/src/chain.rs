@@ -4,7 +4,7 @@
 //! what makes others durable is always among them, as are commits. To tell of one costs as much as to
 //! count it, so at high rates most are not.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_jiffies64};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_jiffies64};
 use rloop_common::{
     Op,
     chain::{Head, NOWHERE, RequestTrace, Route, TRACED_PER_WINDOW, TraceKind, Tracing, mark},
@@ -14,11 +14,69 @@ use rloop_common::{
 
 use crate::{
     kernel::{REQ_FUA, REQ_PREFLUSH, STARTS_AT_ISSUE},
-    maps::{TRACES, TRACES_LOST, add, put},
+    maps::{ARRIVAL_BITS, ARRIVALS, TRACES, TRACES_LOST, add, put},
 };
 
 /// Nobody waits for the ring: it is read at the end of each interval.
 const BPF_RB_NO_WAKEUP: u64 = 1;
+
+/// The number of the process that runs.
+#[inline(always)]
+pub fn current_process() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// A request of an rloop device that may be told of when it is done: whose it is, and that nobody else took its place.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Arrival {
+    offset_bytes: u64,
+    /// When that was noted.
+    time_ns: u64,
+    device: u64,
+    process: u64,
+}
+
+/// So long after the driver got a request that is noted.
+const NOTED_WITHIN_NS: u64 = 1_000_000;
+
+/// The place of what is noted of a request.
+#[inline(always)]
+fn arrival(device: u32, offset_bytes: u64) -> Option<*mut Arrival> {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let place = (offset_bytes ^ u64::from(device)).wrapping_mul(SPREAD) >> (64 - ARRIVAL_BITS);
+    ARRIVALS.get_ptr_mut(place as u32)
+}
+
+/// Notes that the current process submits a request of an rloop device.
+#[inline(always)]
+pub fn arrived(device: u32, offset_bytes: u64) {
+    if let Some(place) = arrival(device, offset_bytes) {
+        // SAFETY: a map value lives as long as the program runs; the helpers have no preconditions. A place that two
+        // write at once is that of neither, or of one of them.
+        unsafe {
+            put(&raw mut (*place).offset_bytes, offset_bytes);
+            put(&raw mut (*place).time_ns, bpf_ktime_get_ns());
+            put(&raw mut (*place).device, device.into());
+            put(&raw mut (*place).process, current_process().into());
+        }
+    }
+}
+
+/// The process that submitted the request which the driver got at `came_ns`, if it was noted; else 0.
+#[inline(always)]
+pub fn submitter(device: u32, offset_bytes: u64, came_ns: u64) -> u32 {
+    let Some(place) = arrival(device, offset_bytes) else {
+        return 0;
+    };
+    // SAFETY: a map value lives as long as the program runs.
+    let noted = unsafe { *place };
+    let since = noted.time_ns.wrapping_sub(came_ns);
+    let is_it = noted.device == u64::from(device)
+        && noted.offset_bytes == offset_bytes
+        && since < NOTED_WITHIN_NS;
+    if is_it { noted.process as u32 } else { 0 }
+}
 
 /// Sends a record, or counts that there was no room for it.
 #[inline(always)]
@@ -52,11 +110,11 @@ pub unsafe fn submitted(slot: *mut Slot, flags: u32) {
         if makes_durable || (*slot).weight != 0 || (*slot).op > Op::Write as u32 {
             // Where requests are first seen when they are issued, anybody may issue them.
             let process = if STARTS_AT_ISSUE.load() == 0 {
-                bpf_get_current_pid_tgid() >> 32
+                current_process()
             } else {
                 0
             };
-            put(&raw mut (*slot).below.process, process);
+            put(&raw mut (*slot).below.process, process.into());
         }
     }
 }

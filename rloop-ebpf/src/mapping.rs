@@ -43,6 +43,7 @@ pub fn rloop_fallback(ctx: RawTracePointContext) -> i32 {
         add(unsafe { &raw mut (*device.block).rloop.reasons[reason] }, 1);
     }
     who::submitted(device.slot, ctx.arg::<u64>(3) as u32);
+    chain::arrived(device.slot, ctx.arg(2));
     0
 }
 

@@ -111,6 +111,11 @@ pub static EVENTS_LOST: Array<u64, 1> = Array::new();
 /// Single requests and commits, of many or all of them.
 #[btf_map]
 pub static TRACES: RingBuf<RequestTrace, 1048576> = RingBuf::new();
+/// Who submitted to rloop devices, by the request's place spread over [`ARRIVAL_BITS`] bits.
+#[btf_map]
+pub static ARRIVALS: Array<crate::chain::Arrival, { 1 << ARRIVAL_BITS }> = Array::new();
+/// 32 KiB.
+pub const ARRIVAL_BITS: u32 = 10;
 /// How many records found that ring full.
 #[btf_map]
 pub static TRACES_LOST: Array<u64, 1> = Array::new();

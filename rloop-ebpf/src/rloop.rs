@@ -168,6 +168,11 @@ impl Device {
                 device: self.slot,
             },
             op: ended.op as u32,
+            process: if request.process != 0 {
+                request.process
+            } else {
+                chain::submitter(self.slot, request.offset_bytes, came_ns)
+            },
             marks: request.marks | failed | if flushes { mark::FLUSHES } else { 0 },
             start_ns: came_ns,
             issue_ns: came_ns,
@@ -200,6 +205,12 @@ impl Device {
             extents::done(self.slot, self.block, last, &done);
         }
     }
+}
+
+/// The mark, if `is` is 1. To reckon with, not to branch on.
+#[inline(always)]
+fn marked(is: u32, mark: u32) -> u32 {
+    (is & 1) * mark
 }
 
 /// A request that has ended.
@@ -242,6 +253,10 @@ pub fn rloop_io_submit(ctx: RawTracePointContext) -> i32 {
         }
         if wait_ns == 0 {
             who::submitted(device.slot, bytes);
+            // Where many are submitted, few of them are told of.
+            if (*device.block).tracing.left > 0 {
+                chain::arrived(device.slot, ctx.arg(2));
+            }
         } else {
             add(&raw mut (*device.block).rloop.wait_ns, wait_ns);
         }
@@ -264,7 +279,7 @@ pub fn rloop_io_done(ctx: RawTracePointContext) -> i32 {
         let request = RequestTrace {
             bytes,
             route: Route::Disk as u32,
-            marks: (durable & 1) * mark::DURABLE | u32::from(filled_ns != 0) * mark::FILLS,
+            marks: marked(durable, mark::DURABLE) | marked(u32::from(filled_ns != 0), mark::FILLS),
             offset_bytes: offset,
             extent_bytes: ctx.arg(3),
             sector: ctx.arg(4),
@@ -300,6 +315,11 @@ pub fn rloop_zero_read(ctx: RawTracePointContext) -> i32 {
         let request = RequestTrace {
             bytes,
             route: Route::Zeros as u32,
+            process: if wait_ns == 0 {
+                chain::current_process()
+            } else {
+                0
+            },
             offset_bytes: offset,
             extent_bytes: NOWHERE,
             sector: NOWHERE,
@@ -349,7 +369,7 @@ pub fn rloop_vfs_done(ctx: RawTracePointContext) -> i32 {
                 // Direct is 1, and buffered 2.
                 Route::Buffered as u32 - (direct & 1)
             },
-            marks: (durable & 1) * mark::DURABLE | (fills & 1) * mark::FILLS,
+            marks: marked(durable, mark::DURABLE) | marked(fills, mark::FILLS),
             offset_bytes: offset,
             extent_bytes: NOWHERE,
             sector: NOWHERE,

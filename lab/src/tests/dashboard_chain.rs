@@ -26,6 +26,14 @@ pub(super) fn fills_are_whole(told: &Told, device: &str, map: &[Extent], mode: M
         .filter(|chain| chain["op"] == "write")
         .collect();
     ensure!(!writes.is_empty(), "no write was traced");
+    let of_us = writes
+        .iter()
+        .filter(|write| write["pid"] == std::process::id());
+    ensure!(
+        of_us.count() * 2 > writes.len(),
+        "it is not told who wrote: {}",
+        writes[0]
+    );
     for &write in &writes {
         went_its_way(write, map, mode).with_context(|| format!("{write}"))?;
         is_durable(write, &commits, mode).with_context(|| format!("{write}"))?;
@@ -85,10 +93,11 @@ fn is_durable(write: &Value, commits: &[&Value], mode: Mode) -> Result<()> {
     if mode.fill == "vfs" && mode.commit == "each" {
         let itself = &write["durable"];
         ensure!(found.is_empty(), "a commit claims it");
-        return Ok(ensure!(
+        ensure!(
             itself["at_ns"] == write["done_ns"] && itself["derived"] == false,
             "it is not durable by itself"
-        ));
+        );
+        return Ok(());
     }
     ensure!(found.len() == 1, "{} commits claim it", found.len());
     let kind = if mode.fill == "layout" {

@@ -174,7 +174,7 @@ mod tests {
     fn answers_are_told_apart() {
         let version = said(Errno::PROTO, 7).to_string();
         assert!(
-            version.contains("version 2 ") && version.contains("version 7"),
+            version.contains("version 1 ") && version.contains("version 7"),
             "{version}"
         );
         let of = |errno| said(errno, 1).of_device(3);
