@@ -1,11 +1,20 @@
 //! Single requests and commits of a device, as the probes tell of them.
 
+use std::cmp::Reverse;
+
 use rloop_common::{
     chain::{CommitTrace, NOWHERE, RangeTrace, RequestTrace, Route as Told, mark},
     event::Event,
 };
 
 use crate::sample::{Commit, CommitKind, DeviceSample, Request, Route, Times, Traces};
+
+/// So many requests that make others durable are in one sample.
+const FLUSHES_MAX: usize = 128;
+/// So many of the slowest others.
+const SLOWEST_MAX: usize = 64;
+/// And so many of the rest.
+const OTHERS_MAX: usize = 64;
 
 /// A record of the probes.
 pub(super) enum Trace {
@@ -77,10 +86,30 @@ impl Collected {
     /// All that there is, in the order in which it ended.
     pub(super) fn take(&mut self) -> Traces {
         let mut traces = std::mem::take(&mut self.traces);
+        traces.requests = thinned(traces.requests);
         traces.requests.sort_by_key(|request| request.times.done_ns);
         traces.commits.sort_by_key(|commit| commit.end_ns);
         traces
     }
+}
+
+/// Not more of them than a reader wants, on machines with many processors and requests: the slowest, and of the
+/// others and of those that make durable, as many as fit, evenly chosen. What is durable with one that is left out
+/// is so with a later one, too.
+fn thinned(requests: Vec<Request>) -> Vec<Request> {
+    if requests.len() <= FLUSHES_MAX + SLOWEST_MAX + OTHERS_MAX {
+        return requests;
+    }
+    let (flushes, mut others): (Vec<_>, Vec<_>) =
+        requests.into_iter().partition(|request| request.flushes);
+    others.sort_by_key(|request| Reverse(request.total_ns()));
+    let rest = others.split_off(SLOWEST_MAX.min(others.len()));
+    let evenly = |requests: Vec<Request>, most: usize| {
+        let step = requests.len().div_ceil(most).max(1);
+        requests.into_iter().step_by(step)
+    };
+    let chosen = evenly(flushes, FLUSHES_MAX).chain(evenly(rest, OTHERS_MAX));
+    others.into_iter().chain(chosen).collect()
 }
 
 /// Names those who submitted the requests, as far as they are among the device's submitters.
@@ -149,5 +178,39 @@ fn commit(told: &CommitTrace, ranges: &[RangeTrace], base_bytes: u64) -> Commit 
             .map(|range| (range.offset_bytes.saturating_sub(base_bytes), range.bytes))
             .collect(),
         ..Commit::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(id: u64, flushes: bool) -> Request {
+        Request {
+            id,
+            flushes,
+            times: Times {
+                // The slowest are in the middle.
+                done_ns: 1_000_000 - id.abs_diff(3000),
+                ..Times::default()
+            },
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn of_too_many_the_slowest_and_some_of_each_kind_stay() {
+        let few: Vec<Request> = (1..=200).map(|id| request(id, id % 2 == 0)).collect();
+        assert_eq!(thinned(few.clone()), few);
+        let many = (1..=6000).map(|id| request(id, id % 3 == 0));
+        let kept = thinned(many.collect());
+        let flushes = kept.iter().filter(|request| request.flushes).count();
+        assert!((100..=FLUSHES_MAX).contains(&flushes), "{flushes}");
+        assert!(kept.len() > 200 && kept.len() <= FLUSHES_MAX + SLOWEST_MAX + OTHERS_MAX);
+        for slow in (2970..3030).filter(|id| id % 3 != 0) {
+            assert!(kept.iter().any(|request| request.id == slow), "{slow}");
+        }
+        assert!(kept.iter().any(|request| request.id < 100));
+        assert!(kept.iter().any(|request| request.id > 5900));
     }
 }
