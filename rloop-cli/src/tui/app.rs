@@ -151,7 +151,7 @@ impl App {
             Action::Quit | Action::Interrupt | Action::Suspend => {}
             Action::Help => self.help = !self.help,
             Action::Close if self.help => self.help = false,
-            Action::Close if self.view == View::Chain => {
+            Action::Close if self.view == View::Chain && self.trail.is_open() => {
                 if let Some(view) = self.trail.back() {
                     self.view = view;
                 }

@@ -64,6 +64,11 @@ impl Trail {
         self.from = Some(from);
     }
 
+    /// There is something to go back from.
+    pub fn is_open(&self) -> bool {
+        !self.levels.is_empty()
+    }
+
     /// Another device is shown: what was opened is none of its.
     pub fn reset(&mut self) {
         self.levels.clear();

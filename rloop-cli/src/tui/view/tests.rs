@@ -368,6 +368,11 @@ fn a_flush_shows_its_commit_and_an_empty_list_why_it_is_empty() {
             text(&draw(&app, width, height))
         );
     }
+    // With nothing open, Esc drops the filter as everywhere.
+    press(&mut app, &[Action::Close, Action::Close]);
+    app.filter = "loop".into();
+    press(&mut app, &[Action::Close]);
+    assert!(app.filter.is_empty() && app.view == View::Chain);
     // The last device does nothing.
     press(&mut app, &[Action::Device(9)]);
     let shown = text(&draw(&app, 80, 24));
