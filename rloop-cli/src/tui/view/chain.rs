@@ -1,6 +1,8 @@
 //! Single requests and commits: lists of them, and what belongs to one request.
 
+mod commits;
 mod request;
+mod requests;
 
 use std::sync::Arc;
 
@@ -12,16 +14,13 @@ use ratatui::{
     widgets::{Paragraph, Row, Table, Widget as _, Wrap},
 };
 
+use self::{commits::COMMITS, requests::REQUESTS};
 use super::{
-    columns::{Column, column, fitting, widths},
+    columns::{Column, fitting, widths},
     device,
 };
 use crate::{
-    model::{
-        DeviceFrame,
-        chain::{Committed, Traced},
-    },
-    sample::{CommitKind, Route},
+    model::DeviceFrame,
     tui::{
         app::App,
         trail::{Page, Scope},
@@ -152,82 +151,6 @@ fn nothing(device: &DeviceFrame, page: Page) -> String {
 
 type Value<T> = fn(&DeviceFrame, &T) -> String;
 
-const REQUESTS: [Column<Value<Traced>>; 14] = [
-    column(|_, traced| short_time(traced.wall_ns), "at", 13, 1),
-    column(|_, traced| op(traced), "op", 7, 0),
-    column(|_, traced| place(traced), "offset", 15, 0),
-    column(
-        |_, traced| units::bytes(traced.request.bytes),
-        "length",
-        8,
-        0,
-    ),
-    column(
-        |_, traced| units::ns(Some(traced.request.total_ns())),
-        "took",
-        8,
-        0,
-    ),
-    column(|_, traced| durable(traced), "durable", 9, 0),
-    column(|_, traced| route(traced), "way", 8, 3),
-    column(|_, traced| spent(traced, Spent::Queue), "queue", 8, 4),
-    column(|_, traced| spent(traced, Spent::Worker), "worker", 9, 4),
-    column(|_, traced| spent(traced, Spent::Filesystem), "fs", 9, 4),
-    column(|_, traced| spent(traced, Spent::Disk), "disk", 8, 4),
-    column(
-        |_, traced| {
-            let sector = traced.request.sector;
-            sector.map_or_else(|| "-".to_owned(), |sector| sector.to_string())
-        },
-        "sector",
-        13,
-        5,
-    ),
-    column(|_, traced| extent(traced), "extent at", 15, 5),
-    column(submitter as Value<Traced>, "who", 14, 1).growing(),
-];
-
-const COMMITS: [Column<Value<Committed>>; 7] = [
-    column(
-        |_, committed| committed.commit.id.to_string(),
-        "commit",
-        7,
-        0,
-    ),
-    column(|_, committed| short_time(committed.wall_ns), "at", 13, 0),
-    column(
-        |device, committed| {
-            let commit = &committed.commit;
-            let about = device::about(device.commits.derived);
-            let took = commit.end_ns.saturating_sub(commit.start_ns);
-            format!("{about}{}", units::ns(Some(took)))
-        },
-        "took",
-        9,
-        0,
-    ),
-    column(|_, committed| kind(committed), "kind", 8, 0),
-    column(
-        |device, committed| match device.rloop {
-            None => "-".to_owned(),
-            Some(_) => committed.commit.fills.to_string(),
-        },
-        "fills",
-        6,
-        1,
-    ),
-    column(
-        |device, committed| {
-            let requests = device.chains.of_commit(committed.commit.id);
-            requests.count().to_string()
-        },
-        "traced",
-        7,
-        0,
-    ),
-    column(waited as Value<Committed>, "waited for by", 24, 1).growing(),
-];
-
 /// Rows of a list, by their numbers, and which of them is selected.
 struct Rows<'a> {
     ids: &'a [u64],
@@ -272,118 +195,4 @@ fn table<'a, T: 'a>(
 fn short_time(wall_ns: u64) -> String {
     let exact = time_axis::exact(wall_ns);
     exact.get(..12).unwrap_or(&exact).to_owned()
-}
-
-/// The operation; `!` if it failed.
-fn op(traced: &Traced) -> String {
-    let mark = if traced.request.failed { "!" } else { "" };
-    let name = match traced.request.op() {
-        rloop_common::Op::WriteZeroes => "zeroes",
-        op => op.name(),
-    };
-    format!("{name}{mark}")
-}
-
-fn place(traced: &Traced) -> String {
-    if traced.request.op() == rloop_common::Op::Flush {
-        return "-".to_owned();
-    }
-    units::offset(traced.request.offset_bytes)
-}
-
-/// How long after its beginning it was durable.
-fn durable(traced: &Traced) -> String {
-    let Some(durable) = traced.durable else {
-        return "-".to_owned();
-    };
-    let after = durable.at_ns.saturating_sub(traced.request.times.start_ns);
-    format!(
-        "{}{}",
-        device::about(durable.derived),
-        units::ns(Some(after))
-    )
-}
-
-fn extent(traced: &Traced) -> String {
-    let told = traced.request.extent_start_bytes;
-    let start = told.or(traced.extent.map(|extent| extent.start_bytes));
-    match start {
-        Some(start) if traced.request.bytes > 0 => units::offset(start),
-        _ => "-".to_owned(),
-    }
-}
-
-fn route(traced: &Traced) -> String {
-    let request = &traced.request;
-    match request.route {
-        Route::Unknown => "-",
-        Route::Direct => "direct",
-        Route::Buffered => "buffered",
-        Route::Disk if request.fills => "fill",
-        Route::Disk => "disk",
-        Route::Zeros => "zeros",
-    }
-    .to_owned()
-}
-
-fn submitter(_: &DeviceFrame, traced: &Traced) -> String {
-    who(traced)
-}
-
-fn who(traced: &Traced) -> String {
-    let request = &traced.request;
-    match (&request.command, request.pid) {
-        (Some(command), Some(pid)) => format!("{command} {pid}"),
-        (None, Some(pid)) => pid.to_string(),
-        _ => "-".to_owned(),
-    }
-}
-
-fn kind(committed: &Committed) -> String {
-    let commit = &committed.commit;
-    let mark = if commit.failed { "!" } else { "" };
-    let name = match commit.kind {
-        CommitKind::Journal => "journal",
-        CommitKind::Sync => "sync",
-        CommitKind::Layout => "layout",
-    };
-    format!("{name}{mark}")
-}
-
-fn waited(device: &DeviceFrame, committed: &Committed) -> String {
-    let mut waiting = device.chains.waiting_for(&committed.commit);
-    match waiting.next() {
-        Some(traced) => format!("{} {} {}", op(traced), traced.request.id, who(traced)),
-        None => "-".to_owned(),
-    }
-}
-
-/// A column of the list of requests.
-#[derive(Clone, Copy, PartialEq)]
-enum Spent {
-    Queue,
-    Worker,
-    Filesystem,
-    Disk,
-}
-
-fn spent(traced: &Traced, spent: Spent) -> String {
-    use crate::model::chain::{Part, links};
-    let [links, _] = links(traced);
-    let is = |part| {
-        matches!(
-            (spent, part),
-            (Spent::Queue, Part::Queue)
-                | (Spent::Worker, Part::Worker)
-                | (Spent::Filesystem, Part::Filesystem | Part::Completion)
-                | (Spent::Disk, Part::Disk)
-        )
-    };
-    let of_it: Vec<_> = links.iter().filter(|link| is(link.part)).collect();
-    if of_it.is_empty() {
-        return "-".to_owned();
-    }
-    let about = device::about(of_it.iter().any(|link| link.derived));
-    let ns = of_it.iter().map(|link| link.to_ns - link.from_ns).sum();
-    format!("{about}{}", units::ns(Some(ns)))
 }

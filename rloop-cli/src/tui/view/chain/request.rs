@@ -8,7 +8,11 @@ use ratatui::{
 };
 use rloop_common::Op;
 
-use super::{REQUESTS, Rows, op, route, table, who};
+use super::{
+    Rows,
+    requests::{REQUESTS, op, route, who},
+    table,
+};
 use crate::{
     model::{
         DeviceFrame,
