@@ -69,7 +69,11 @@ enum Task {
     /// Measure the fast path beside others.
     Bench(bench::Options),
     /// Measure what watching adds to an I/O, where the clock counts instructions.
-    BenchWatch,
+    BenchWatch {
+        /// Only loads with this in their name.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -77,7 +81,7 @@ fn main() -> ExitCode {
     if let Some(task) = arguments.task {
         let done = match task {
             Task::Bench(options) => bench::run(&options),
-            Task::BenchWatch => bench::watch::run(),
+            Task::BenchWatch { only } => bench::watch::run(&only),
         };
         return match done {
             Ok(()) => ExitCode::SUCCESS,

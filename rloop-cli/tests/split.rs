@@ -18,7 +18,7 @@ use support::{
         Aligned, BLOCK, Frozen, MIB, assert_nothing_vanished, direct, findings, json, json_of, of,
         open_direct, sampled, settled, settled_sample, submitted, watch,
     },
-    root_or_skip, sparse, wait_until, write,
+    open, root_or_skip, sparse, wait_until, write,
 };
 
 const DELAY: Duration = Duration::from_millis(400);
@@ -168,4 +168,42 @@ fn one_of_many_stands_for_all_and_counts_stay_exact() {
         split.requests.abs_diff(all) * 10 <= all,
         "{all} requests, of which {split:?}"
     );
+}
+
+#[test]
+fn requests_that_are_submitted_together_are_split_too() {
+    if !root_or_skip() {
+        return;
+    }
+    // Few enough that all of them are split.
+    const COUNT: u64 = 24;
+    let scratch = ScratchDir::new();
+    let file = scratch.sparse("together.img", 16 * MIB);
+    write(&file, 0, 16 << 20);
+    let device = attached(&file, &direct());
+    let mut live = watch(&[&device]);
+    let mut before = settled(&mut live, &device);
+    // That there are such requests is known by then, so the probes look when the next ones are issued.
+    for round in 0..2 {
+        let io = open(&Path::new("/dev").join(device.name()));
+        for i in 0..COUNT {
+            // No two of them side by side: those may become one request.
+            io.write_all_at(&[7; BLOCK], (2 * i + round * 2 * COUNT) * BLOCK as u64)
+                .expect("writes");
+        }
+        io.sync_all().expect("syncs");
+        let after = settled(&mut live, &device);
+        assert_nothing_vanished(&after);
+        let completed = |sample: &DeviceSample| sample.ops[Op::Write.index()].completed;
+        let (split, writes) = (
+            grown(&before, &after),
+            completed(&after) - completed(&before),
+        );
+        assert!(writes >= COUNT / 2, "{writes}");
+        if round == 1 {
+            assert_eq!(split.requests, writes, "{split:?}");
+            assert!(split.queue_ns > 0, "{split:?}");
+        }
+        before = after;
+    }
 }

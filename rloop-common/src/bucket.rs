@@ -44,6 +44,28 @@ impl<const SUB_BITS: u32, const BUCKETS: usize> Scale<SUB_BITS, BUCKETS> {
         }
     }
 
+    /// As [`index`](Self::index), if `ns` has this [`octave`](Self::octave); that is found with a fifth of the work.
+    #[inline(always)]
+    pub const fn index_in(octave: u32, ns: u64) -> Option<usize> {
+        let place = ns >> octave;
+        let index = ((octave as usize) << SUB_BITS) + place as usize;
+        if place >> SUB_BITS == 1 && index < BUCKETS {
+            Some(index)
+        } else {
+            None
+        }
+    }
+
+    /// Which octave `ns` is in, counted from the first whose buckets are not exact.
+    #[inline(always)]
+    pub const fn octave(ns: u64) -> u32 {
+        let sub = 1u64 << SUB_BITS;
+        if ns < sub {
+            return 0;
+        }
+        ilog2(ns) - SUB_BITS
+    }
+
     /// The bucket's smallest value and its width, both in nanoseconds.
     pub const fn range(index: usize) -> (u64, u64) {
         let sub = 1usize << SUB_BITS;
@@ -136,6 +158,16 @@ mod tests {
         fn any_value_has_a_bucket(ns: u64) {
             prop_assert!(Fine::index(ns) < FINE_BUCKETS);
             prop_assert!(Coarse::index(ns) < COARSE_BUCKETS);
+        }
+
+        #[test]
+        fn who_knows_the_octave_finds_the_same_bucket(ns: u64, shift in 0u32..64, octave in 0u32..64) {
+            let ns = ns >> shift;
+            let index = Fine::index(ns);
+            prop_assert!(Fine::index_in(octave, ns).is_none_or(|found| found == index));
+            if (64..LIMIT_NS).contains(&ns) {
+                prop_assert_eq!(Fine::index_in(Fine::octave(ns), ns), Some(index));
+            }
         }
 
         #[test]

@@ -5,6 +5,7 @@ use crate::chain::Tracing;
 use crate::extent::Found;
 use crate::op::OPS;
 use crate::rloop::Rloop;
+use crate::who::{RECENTS, Recent};
 
 /// Counters of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +63,10 @@ pub struct Sampling {
     pub seen: u32,
     /// One of how many is split in it.
     pub every: u32,
+    /// How many are left of the `every` of which one is split.
+    pub left: u32,
+    /// How many are left when it is that one's turn.
+    pub turn: u32,
 }
 
 /// A window is `2^WINDOW_BITS` ticks of the kernel long: 64 ms where it ticks 250 times a second.
@@ -118,6 +123,10 @@ pub struct DeviceBlock {
     pub tracing: Tracing,
     /// What the probes last looked up in the extent table.
     pub found: Found,
+    /// The octave of the last latency: most have the same.
+    pub octave: u64,
+    /// Who submitted of late.
+    pub recent: [Recent; RECENTS],
     /// Bytes by path.
     pub bypass: Bypass,
     /// Hole fills, conversions and punches.
@@ -126,6 +135,8 @@ pub struct DeviceBlock {
     pub merges: u64,
     /// Requests that touched more extents than are attributed, or none that is known.
     pub unattributed: u64,
+    /// Requests of whose issue the kernel does not tell when it was, of those where somebody asks.
+    pub untold: u64,
     /// Commits of the filesystem below that a flush of the device waited for.
     pub commits: u64,
     /// What only devices of rloop count.
@@ -142,7 +153,18 @@ pub struct DeviceBlock {
 const _: () = assert!(size_of::<OpCounters>() == 56);
 const _: () = assert!(
     size_of::<DeviceBlock>()
-        == 5 * 56 + 56 + 16 + 24 + 32 + 32 + 48 + 24 + size_of::<Rloop>() + 4 * 5 * (2048 + 288)
+        == 5 * 56
+            + 56
+            + 24
+            + 24
+            + 32
+            + 8
+            + 48 * RECENTS
+            + 32
+            + 48
+            + 32
+            + size_of::<Rloop>()
+            + 4 * 5 * (2048 + 288)
 );
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted above); any bit pattern is valid.

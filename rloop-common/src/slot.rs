@@ -12,28 +12,26 @@
 pub struct Slot {
     /// Address of the request, 0 when the slot is free.
     pub request: u64,
-    /// `rq->start_time_ns` as it was at submission, 0 when the kernel keeps no I/O statistics.
+    /// `rq->start_time_ns` as it was when the request was issued, where it is counted then.
     pub start_ns: u64,
-    /// When the driver got the request; 1 if it did and nobody asks when.
+    /// When the driver got the request, if the probes looked.
     pub issue_ns: u64,
     /// Byte offset on the device.
     pub offset_bytes: u64,
-    /// Length in bytes.
+    /// Length in bytes. Until it completes, others may be merged into it.
     pub len_bytes: u32,
     /// [`Op`](crate::Op) number.
     pub op: u32,
-    /// How many requests this one stands for in the split of time; 0 if it is not split.
+    /// How many requests this one stands for in the split of time; 0 if nobody asks when it was where.
     pub weight: u32,
     /// Bits of [`mark`](crate::chain::mark): what it is besides its operation.
     pub marks: u32,
-    /// How many extents it touches, 0 if none is known; then the next three say nothing.
-    pub touched: u32,
-    /// The number of the extent table.
-    pub generation: u32,
-    /// The first extent that it touches.
-    pub extent: u32,
-    /// Extent `i` counts in cell `i >> shift`.
-    pub shift: u32,
+    /// 1 once its tag was used while the device is watched.
+    pub is_known: u32,
+    /// 1 once a part of it has completed: it no longer says itself what it was.
+    pub is_partly_done: u32,
+    /// 1 if it is split and was submitted together with others.
+    pub is_batched: u32,
     /// What is known for the split of its time, if it is split; of requests that make others durable, only who
     /// submitted them.
     pub below: Below,

@@ -11,7 +11,7 @@ pub struct FileKey {
 }
 
 /// A process that submits to a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Who {
     /// Device slot.
@@ -34,6 +34,24 @@ pub struct Work {
     pub command: [u8; 16],
 }
 
+/// Who submitted of late, on one CPU, and what of it is not added up with the rest yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Recent {
+    /// Process number.
+    pub process: u32,
+    /// Twice how often this place went from one process to another; odd while it does.
+    pub changes: u32,
+    /// Number of the process's cgroup.
+    pub cgroup: u64,
+    /// What it submitted.
+    pub work: Work,
+}
+
+/// How many processes a CPU remembers for a device.
+pub const RECENTS: usize = 4;
+
+const _: () = assert!(size_of::<Recent>() == 48);
 const _: () =
     assert!(size_of::<FileKey>() == 16 && size_of::<Who>() == 16 && size_of::<Work>() == 32);
 

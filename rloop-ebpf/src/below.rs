@@ -35,7 +35,9 @@ pub unsafe fn bio_disk(bio: *const u8) -> Option<*const u8> {
 
 #[btf_tracepoint(function = "iomap_dio_rw_begin")]
 pub fn dio_begin(ctx: BtfTracePointContext) -> i32 {
-    if let Some(slot) = flight::split_slot(ctx.arg(0)) {
+    if flight::any()
+        && let Some(slot) = flight::split_slot(ctx.arg(0))
+    {
         // SAFETY: a map value lives as long as the program runs; only the tag's owner writes its slot.
         unsafe { (*slot).below.filesystem_ns = bpf_ktime_get_ns() };
     }

@@ -5,15 +5,19 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext},
 };
-use rloop_common::{Op, chain::mark, device::Bypass};
+use rloop_common::{
+    Op,
+    chain::mark,
+    device::{Bypass, DeviceBlock},
+};
 
 use crate::{
     debug, flight,
     kernel::{
-        FILE_INODE, INODE_INO, ITER_COUNT, KIOCB_FILE, KIOCB_FLAGS, MAPPING_HOST, file_of, follow,
-        peek,
+        FILE_INODE, INODE_INO, ITER_COUNT, KIOCB_COMPLETE, KIOCB_FILE, KIOCB_FLAGS, MAPPING_HOST,
+        file_of, follow, load, peek,
     },
-    maps::{READERS, add, block},
+    maps::{READERS, add, block, occupy, place_of, private},
 };
 
 const PAGE_BYTES: u64 = 4096;
@@ -44,10 +48,63 @@ pub fn dio_complete(ctx: BtfTracePointContext) -> i32 {
     let iocb: *const u8 = ctx.arg(0);
     // Only completions count: begin events repeat when the caller retries.
     let bytes: i64 = ctx.arg(2);
-    if bytes > 0 {
+    // SAFETY: the argument of a BTF tracepoint is trusted.
+    if bytes > 0 && !unsafe { leave(iocb, bytes as u64) } {
         let _ = direct(iocb, bytes as u64);
     }
     0
+}
+
+/// Leaves word of direct I/O for its request, which completes next. To find that costs less from there than from
+/// here. False if the I/O is not the loop driver's, as far as is known, or if the place is taken.
+///
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+unsafe fn leave(iocb: *const u8, bytes: u64) -> bool {
+    // SAFETY: by the caller's promise.
+    let (complete, driver): (u64, u64) =
+        unsafe { (load(iocb, &KIOCB_COMPLETE), (*private()).driver) };
+    if driver == 0 || complete != driver || bytes >> 32 != 0 {
+        return false;
+    }
+    let name = flight::spread(iocb as u64 as u32);
+    // SAFETY: the probes' own memory.
+    let place = place_of(unsafe { &raw mut (*private()).done }, name);
+    occupy(place, bytes << 32 | u64::from(name))
+}
+
+/// Takes what was left for a request: how many bytes of it went by direct I/O.
+#[inline(always)]
+pub fn take(request: u64) -> Option<u64> {
+    let name = flight::spread((request + flight::distance()) as u32);
+    // SAFETY: the probes' own memory; what is there is the request's until it is taken.
+    unsafe {
+        let place = place_of(&raw mut (*private()).done, name);
+        let left = *place;
+        if left as u32 != name {
+            return None;
+        }
+        *place = 0;
+        Some(left >> 32)
+    }
+}
+
+/// Counts bytes that went by direct I/O.
+///
+/// # Safety
+/// `block` is a map value.
+#[inline(always)]
+pub unsafe fn add_direct(block: *mut DeviceBlock, write: bool, bytes: u64) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let bypass = &raw mut (*block).bypass;
+        if write {
+            add(&raw mut (*bypass).direct_write_bytes, bytes);
+        } else {
+            add(&raw mut (*bypass).direct_read_bytes, bytes);
+        }
+    }
 }
 
 #[inline(always)]
@@ -58,6 +115,7 @@ fn direct(iocb: *const u8, bytes: u64) -> Option<()> {
         let (block, write) = match flight::slot(iocb) {
             Some((device, slot)) => {
                 (*slot).marks |= mark::DIRECT;
+                (*private()).driver = peek(iocb, &KIOCB_COMPLETE);
                 (block(device)?, (*slot).op == Op::Write as u32)
             }
             None => {
@@ -68,12 +126,7 @@ fn direct(iocb: *const u8, bytes: u64) -> Option<()> {
                 (block, write)
             }
         };
-        let bypass = &raw mut (*block).bypass;
-        if write {
-            add(&raw mut (*bypass).direct_write_bytes, bytes);
-        } else {
-            add(&raw mut (*bypass).direct_read_bytes, bytes);
-        }
+        add_direct(block, write, bytes);
     }
     Some(())
 }

@@ -158,7 +158,7 @@ pub unsafe fn completed(
     device: u32,
     block: *mut DeviceBlock,
     slot: *mut Slot,
-    [start, begin, now]: [u64; 3],
+    [start, issue, begin, now]: [u64; 4],
     error: u8,
 ) {
     // SAFETY: by the caller's promise.
@@ -207,13 +207,13 @@ pub unsafe fn completed(
                 NOWHERE
             },
             start_ns: start,
-            // 1 says that it was not asked when.
-            issue_ns: if (*slot).issue_ns > 1 {
-                (*slot).issue_ns
+            issue_ns: issue,
+            // The worker was done with the one before then, maybe before this one came.
+            filesystem_ns: if derived {
+                begin.max(issue).max(start)
             } else {
-                0
+                filesystem_ns
             },
-            filesystem_ns: if derived { begin } else { filesystem_ns },
             disk_start_ns,
             disk_end_ns: seen((*below).disk_end_ns),
             done_ns: now,

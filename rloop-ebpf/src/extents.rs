@@ -3,16 +3,16 @@
 use aya_ebpf::helpers::generated::bpf_loop;
 use core::{ffi::c_void, hint::black_box};
 use rloop_common::{
+    Op,
     bucket::{COARSE_BUCKETS, Coarse},
     device::DeviceBlock,
     extent::{END, ExtentCell, Found, LEAF, Leaf, MAX_EXTENTS_PER_REQUEST, TableHead},
-    slot::Slot,
 };
 
 use crate::{
     debug,
     inner::Values as _,
-    maps::{CELLS, CURRENT, TABLES, add, bump},
+    maps::{CELLS, CURRENT, TABLES, add, block, bump},
 };
 
 const LEAF_BITS: u32 = LEAF.ilog2();
@@ -142,21 +142,6 @@ fn run(walk: &mut Walk) -> bool {
     walk.done != 0
 }
 
-/// Counts a submitted read or write on the extents it touches, and notes them in its slot.
-///
-/// # Safety
-/// `block` and `slot` are map values.
-#[inline(always)]
-pub unsafe fn submitted(device: u32, block: *mut DeviceBlock, slot: *mut Slot, write: bool) {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        if attribute(device, &raw mut (*block).found, slot, write).is_none() {
-            add(&raw mut (*block).unattributed, 1);
-            debug::extent_missed(device, (*slot).offset_bytes, (*slot).len_bytes);
-        }
-    }
-}
-
 /// Where the device's table and cells of a number are.
 #[inline(always)]
 fn place(device: u32, generation: u32) -> u32 {
@@ -164,7 +149,7 @@ fn place(device: u32, generation: u32) -> u32 {
 }
 
 /// Looks `offset` up, beginning with what was found before: a search costs more than all else that is
-/// done for a request when it is issued, and few extents or sequential work need it rarely.
+/// done for a request when it completes, and few extents or sequential work need it rarely.
 ///
 /// # Safety
 /// `last` is a part of a map value.
@@ -213,92 +198,7 @@ fn find(device: u32, generation: u32, offset: u64) -> Option<Found> {
     })
 }
 
-/// # Safety
-/// `slot` is a map value.
-#[inline(always)]
-unsafe fn attribute(device: u32, last: *mut Found, slot: *mut Slot, write: bool) -> Option<()> {
-    // SAFETY: by the caller's promise, and the same of cells.
-    unsafe {
-        let start = (*slot).offset_bytes;
-        let end = start + u64::from((*slot).len_bytes);
-        let found = find_near(device, last, start)?;
-        let place = place(device, found.generation);
-        (*slot).generation = found.generation;
-        (*slot).extent = found.extent;
-        let shift = found.shift as u32 & 31;
-        (*slot).shift = shift;
-        if end <= found.next {
-            let cell = CELLS.value(place, found.extent >> shift)?;
-            (*slot).touched = 1;
-            counted(cell, end - start, write);
-            return Some(());
-        }
-        let mut walk = Walk {
-            place,
-            extent: found.extent,
-            shift,
-            write: u32::from(write),
-            start,
-            end,
-            latency_ns: 0,
-            touched: 0,
-            done: 0,
-            bucket: 0,
-        };
-        let all = run(&mut walk);
-        (*slot).touched = walk.touched;
-        all.then_some(())
-    }
-}
-
-/// Adds a completed read's or write's latency, which has the [`Fine`](rloop_common::bucket::Fine) bucket
-/// `fine`, to the extents it touched.
-///
-/// # Safety
-/// `slot` is a map value.
-#[inline(always)]
-pub unsafe fn completed(device: u32, slot: *mut Slot, latency_ns: u64, fine: usize) -> Option<()> {
-    let bucket = Coarse::of_fine(fine);
-    let latency_ns = if latency_ns == 0 { 1 } else { latency_ns };
-    // SAFETY: by the caller's promise, and the same of cells.
-    unsafe {
-        if (*slot).touched == 0 {
-            return None;
-        }
-        // The cells of the table before the current one are still there; older ones are not.
-        let generation = *CURRENT.get(device)?;
-        if generation - (*slot).generation > 1 {
-            let found = find(device, generation, (*slot).offset_bytes)?;
-            (*slot).generation = found.generation;
-            (*slot).extent = found.extent;
-            (*slot).shift = found.shift as u32;
-            (*slot).touched = 2;
-        }
-        let place = place(device, (*slot).generation);
-        let shift = (*slot).shift & 31;
-        if (*slot).touched == 1 {
-            let cell = CELLS.value(place, (*slot).extent >> shift)?;
-            timed(cell, latency_ns, bucket);
-            return Some(());
-        }
-        let start = (*slot).offset_bytes;
-        run(&mut Walk {
-            place,
-            extent: (*slot).extent,
-            shift,
-            write: 0,
-            start,
-            end: start + u64::from((*slot).len_bytes),
-            latency_ns,
-            touched: 0,
-            done: 0,
-            bucket: bucket as u64,
-        });
-    }
-    Some(())
-}
-
-/// A read or write that is done and whose slot nobody kept.
+/// A read or write that is done.
 pub struct Done {
     /// From where on the device on, in bytes.
     pub start: u64,
@@ -306,7 +206,7 @@ pub struct Done {
     pub end: u64,
     /// It is a write.
     pub write: bool,
-    /// How long it took.
+    /// How long it took, 0 if that is not known.
     pub latency_ns: u64,
     /// That in a [`Fine`](rloop_common::bucket::Fine) bucket.
     pub fine: usize,
@@ -326,6 +226,21 @@ pub unsafe fn done(device: u32, block: *mut DeviceBlock, last: Option<*mut Found
             debug::extent_missed(device, done.start, (done.end - done.start) as u32);
         }
     }
+}
+
+/// Counts a read or write whose completion was lost. A function of its own: rare, and verified by itself.
+#[inline(never)]
+pub fn lost(device: u32, start: u64, len: u32, op: u32) {
+    let Some(block) = block(device) else { return };
+    let request = Done {
+        start,
+        end: start + u64::from(len),
+        write: op == Op::Write as u32,
+        latency_ns: 0,
+        fine: 0,
+    };
+    // SAFETY: the block is a map value.
+    unsafe { done(device, block, None, &request) };
 }
 
 /// # Safety
@@ -351,7 +266,9 @@ unsafe fn add_all(device: u32, last: Option<*mut Found>, done: &Done) -> Option<
         if end <= found.next {
             let cell = CELLS.value(place, found.extent >> shift)?;
             counted(cell, end - start, write);
-            timed(cell, latency_ns, bucket);
+            if latency_ns != 0 {
+                timed(cell, latency_ns, bucket);
+            }
             return Some(());
         }
         let walk = |latency_ns| {
@@ -369,7 +286,9 @@ unsafe fn add_all(device: u32, last: Option<*mut Found>, done: &Done) -> Option<
             })
         };
         let all = walk(0);
-        walk(latency_ns);
+        if latency_ns != 0 {
+            walk(latency_ns);
+        }
         all.then_some(())
     }
 }

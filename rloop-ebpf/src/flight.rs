@@ -11,7 +11,7 @@ use crate::{
         CMD_IOCB, DISK_MAJOR, DISK_MINOR, LOOP_MAJOR, Q_DISK, RQ_INTERNAL_TAG, RQ_Q, RQ_SIZE,
         RQ_TAG, follow, loop_role, peek, peek_pair,
     },
-    maps::{FLIGHT, FLIGHT_BITS, QUEUE_BITS, QUEUES, SLOTS, SPLITS, add, put},
+    maps::{QUEUE_BITS, QUEUES, SLOTS, add, place_of, private, put},
 };
 
 /// A request queue, and the device slot that it belonged to when it was last looked up.
@@ -30,15 +30,22 @@ const TAG_MASK: u32 = (1 << DEVICE_SHIFT) - 1;
 
 /// How far behind its request a `kiocb` lies.
 #[inline(always)]
-fn distance() -> u64 {
+pub fn distance() -> u64 {
     u64::from(CMD_IOCB.load()) + u64::from(RQ_SIZE.load())
 }
 
 /// The entry for an address. By its lower half: the verifier lets that be a number like any other, but
 /// does not let whole pointers be multiplied.
 #[inline(always)]
-fn entry_of(iocb: u32) -> Option<*mut u64> {
-    FLIGHT.get_ptr_mut(iocb.wrapping_mul(SPREAD) >> (32 - FLIGHT_BITS))
+fn entry_of(iocb: u32) -> *mut u64 {
+    // SAFETY: the probes' own memory.
+    place_of(unsafe { &raw mut (*private()).flight }, spread(iocb))
+}
+
+/// The lower half of an address as another number, of which the upper bits differ most; no two are the same.
+#[inline(always)]
+pub fn spread(iocb: u32) -> u32 {
+    iocb.wrapping_mul(SPREAD)
 }
 
 /// The slot that the upper half of an entry names.
@@ -55,9 +62,7 @@ fn named(entry: u64) -> Option<*mut Slot> {
 pub fn enter(request: u64, device: u32, tag: u32) -> bool {
     let iocb = (request + distance()) as u32;
     let place = device << DEVICE_SHIFT | tag & TAG_MASK;
-    let Some(entry) = entry_of(iocb) else {
-        return false;
-    };
+    let entry = entry_of(iocb);
     // SAFETY: map values live as long as the program runs.
     unsafe {
         let other = *entry;
@@ -70,11 +75,16 @@ pub fn enter(request: u64, device: u32, tag: u32) -> bool {
         }
         *entry = u64::from(place) << 32 | u64::from(iocb);
     }
-    count(1);
     true
 }
 
-/// A request that was entered is over.
+/// A request is under way of which somebody asks when it was where.
+#[inline(always)]
+pub fn join() {
+    count(1);
+}
+
+/// Such a request is over.
 #[inline(always)]
 pub fn leave() {
     count(u64::MAX);
@@ -82,16 +92,16 @@ pub fn leave() {
 
 #[inline(always)]
 fn count(change: u64) {
-    if let Some(splits) = SPLITS.get_ptr_mut(0) {
-        add(splits, change);
-    }
+    // SAFETY: the probes' own memory.
+    add(unsafe { &raw mut (*private()).splits }, change);
 }
 
-/// There may be requests to look for below. Most of the time there are none, and to know that costs a
+/// There may be requests to look for. Most of the time there are none, and to know that costs a
 /// tenth of a search. One whose device goes before it completes keeps the search on, and nothing else.
 #[inline(always)]
 pub fn any() -> bool {
-    SPLITS.get(0).is_some_and(|&splits| splits != 0)
+    // SAFETY: as above.
+    unsafe { (*private()).splits != 0 }
 }
 
 /// The slot of the request that a `kiocb` belongs to, if that is a request that is split.
@@ -99,7 +109,7 @@ pub fn any() -> bool {
 pub fn split_slot(iocb: *const u8) -> Option<*mut Slot> {
     // SAFETY: map values live as long as the program runs.
     unsafe {
-        let entry = *entry_of(iocb as u64 as u32)?;
+        let entry = *entry_of(iocb as u64 as u32);
         if entry as u32 != iocb as u64 as u32 {
             return None;
         }

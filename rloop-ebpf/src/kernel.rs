@@ -41,6 +41,8 @@ offsets! {
     RQ_PART,
     /// `request.start_time_ns`
     RQ_START,
+    /// `request.io_start_time_ns`
+    RQ_IO_START,
     /// `sizeof(struct request)`
     RQ_SIZE,
     /// The bit `RQF_FLUSH_SEQ`.
@@ -57,6 +59,8 @@ offsets! {
     DISK_MAJOR,
     /// `gendisk.first_minor`
     DISK_MINOR,
+    /// `bio.bi_opf`
+    BIO_OPF,
     /// `bio.bi_private`
     BIO_PRIVATE,
     /// `bio.bi_next`
@@ -79,6 +83,8 @@ offsets! {
     CMD_USE_AIO,
     /// `kiocb.ki_filp`
     KIOCB_FILE,
+    /// `kiocb.ki_complete`
+    KIOCB_COMPLETE,
     /// `kiocb.ki_flags`
     KIOCB_FLAGS,
     /// `file.f_inode`
@@ -97,6 +103,10 @@ offsets! {
     ITER_COUNT,
     /// `task_struct.mm`
     TASK_MM,
+    /// `task_struct.plug`
+    TASK_PLUG,
+    /// `blk_plug.rq_count`
+    PLUG_COUNT,
     /// `journal_s.j_fs_dev`
     JOURNAL_DEV,
     /// `transaction_s.t_tid`

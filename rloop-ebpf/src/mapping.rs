@@ -42,7 +42,7 @@ pub fn rloop_fallback(ctx: RawTracePointContext) -> i32 {
         // SAFETY: the block is a map value, and the reason below the array's length.
         add(unsafe { &raw mut (*device.block).rloop.reasons[reason] }, 1);
     }
-    who::submitted(device.slot, ctx.arg::<u64>(3) as u32);
+    who::submitted_by_any(device.slot, ctx.arg::<u64>(3) as u32);
     chain::arrived(device.slot, ctx.arg(2));
     0
 }

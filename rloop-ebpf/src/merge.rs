@@ -4,13 +4,13 @@ use aya_ebpf::{EbpfContext as _, macros::btf_tracepoint, programs::BtfTracePoint
 
 use crate::{
     below, flight,
-    kernel::{BIO_SIZE, disk, load, watched},
+    kernel::{BIO_OPF, BIO_SIZE, STARTS_AT_ISSUE, disk, load, watched},
     maps::{add, block},
-    request::{counters, slot_of},
+    request::{counters, op_of, slot_of},
     who,
 };
 
-/// A request that is merged into another one was none: it never completes.
+/// A request that is merged into another one was none: it never completes. Its bytes are the other's.
 #[btf_tracepoint(function = "block_rq_merge")]
 pub fn rq_merge(ctx: BtfTracePointContext) -> i32 {
     let request: *const u8 = ctx.arg(0);
@@ -42,7 +42,7 @@ pub fn get_request(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the argument of a BTF tracepoint is trusted.
     unsafe {
         if let Some(device) = below::bio_disk(bio).and_then(|disk| watched(disk)) {
-            who::submitted(device, load(bio, &BIO_SIZE));
+            who::submitted_by_any(device, load(bio, &BIO_SIZE));
         }
     }
     0
@@ -67,8 +67,16 @@ fn merged(ctx: &BtfTracePointContext) -> i32 {
         if let Some(device) = below::bio_disk(bio).and_then(|disk| watched(disk))
             && let Some(block) = block(device)
         {
+            let (len, flags): (u32, u32) = (load(bio, &BIO_SIZE), load(bio, &BIO_OPF));
+            // Where requests are counted when they are issued, it is a part of one by then.
+            if STARTS_AT_ISSUE.load() == 0
+                && let Some(op) = op_of(flags, len)
+                && let Some(counters) = counters(block, op as u32)
+            {
+                add(&raw mut (*counters).submitted_bytes, u64::from(len));
+            }
             add(&raw mut (*block).merges, 1);
-            who::merged(device, load(bio, &BIO_SIZE));
+            who::merged(device, len);
         }
     }
     0

@@ -4,14 +4,23 @@
 //! still open when its tag is submitted again is a completion that was lost; so submitted is always
 //! completed + lost + in flight.
 //!
+//! When a request was issued to the driver its own fields tell, unless it was submitted together with others:
+//! then the kernel looked at the clock once for all of them, before the first was made. A program at the issue
+//! looks itself; it is attached while there are such requests.
+//!
 //! Before Linux 6.5 the kernel tells of a request only when it is issued to the driver. It is counted then,
 //! and a flush without data, which is never issued itself, when it completes. Who submits it is seen when it
 //! is made: a worker of the kernel's may issue it.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    helpers::{bpf_ktime_get_ns, generated::bpf_get_current_task_btf},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
 use rloop_common::{
     Op,
     bucket::{Coarse, Fine},
+    chain::mark,
     device::{DeviceBlock, OpCounters},
     event::EventKind,
     op::OPS,
@@ -19,15 +28,22 @@ use rloop_common::{
 };
 
 use crate::{
-    below, chain, commit, debug, extents, flight,
+    below, bypass, chain, commit, debug,
+    extents::{self, Done},
+    flight,
     inner::Values as _,
     kernel::{
-        REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS, RQ_SECTOR,
-        RQ_START, RQ_TAG, RQF_FLUSH_SEQ, STARTS_AT_ISSUE, disk, load, role, watched,
+        PLUG_COUNT, REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_IO_START, RQ_PART,
+        RQ_RQ_FLAGS, RQ_SECTOR, RQ_START, RQ_TAG, RQF_FLUSH_SEQ, STARTS_AT_ISSUE, TASK_PLUG, disk,
+        load, role, watched,
     },
     maps::{SLOTS, add, block, bump, put, send},
     sampling, split, who,
 };
+
+const READ: u32 = Op::Read as u32;
+const WRITE: u32 = Op::Write as u32;
+const FLUSH: u32 = Op::Flush as u32;
 
 const OP_MASK: u32 = 0xff;
 /// `REQ_OP_FLUSH`: the flush machinery's own request.
@@ -35,7 +51,7 @@ const REQ_OP_FLUSH: u32 = 2;
 const SECTOR_BYTES: u64 = 512;
 
 /// What the block layer calls the operations (`enum req_op`).
-fn op_of(flags: u32, len_bytes: u32) -> Option<Op> {
+pub fn op_of(flags: u32, len_bytes: u32) -> Option<Op> {
     match flags & OP_MASK {
         0 => Some(Op::Read),
         1 if len_bytes == 0 && flags & REQ_PREFLUSH.load() != 0 => Some(Op::Flush),
@@ -134,6 +150,7 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
     // SAFETY: map values live as long as the program runs, and only the tag's owner writes its slot.
     unsafe {
         add(&raw mut (*counters).submitted, 1);
+        add(&raw mut (*counters).submitted_bytes, u64::from(len));
         let tag = tag_of(request);
         let Some(slot) = SLOTS.value(device, tag) else {
             debug::unknown_tag(device, op);
@@ -147,23 +164,35 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
                 flight::leave();
             }
             debug::slot_reused(device, (*slot).op, (*slot).offset_bytes);
-        }
-        open(slot, request as u64, op);
-        if op <= Op::Write as u32 {
-            let weight = sampling::weight(&raw mut (*block).sampling);
-            // Back from memory: there it is a number, and the verifier lets us reckon with it.
-            let address = (&raw const (*slot).request).read_volatile();
-            if weight != 0 && flight::enter(address, device, tag) {
-                put(&raw mut (*slot).below.filesystem_ns, 0);
-                put(&raw mut (*slot).below.disk_start_ns, 0);
-                put(&raw mut (*slot).below.disk_end_ns, 0);
-                (*slot).weight = weight;
+            if (*slot).op <= WRITE {
+                extents::lost(device, (*slot).offset_bytes, (*slot).len_bytes, (*slot).op);
             }
         }
+        open(slot, request, op, len);
+        // Back from memory: there it is a number, and the verifier lets us reckon with it.
+        let address = (&raw const (*slot).request).read_volatile();
+        if (*slot).is_known == 0 {
+            (*slot).is_known = 1;
+            let _ = bypass::take(address);
+        }
+        let weight = match op {
+            READ | WRITE => sampling::weight(&raw mut (*block).sampling),
+            // It is never issued itself.
+            FLUSH => 0,
+            _ => 1,
+        };
+        if weight != 0 && (op > WRITE || flight::enter(address, device, tag)) {
+            put(&raw mut (*slot).below.filesystem_ns, 0);
+            put(&raw mut (*slot).below.disk_start_ns, 0);
+            put(&raw mut (*slot).below.disk_end_ns, 0);
+            (*slot).is_batched = u32::from(follows_others());
+            (*slot).weight = weight;
+            flight::join();
+        }
         chain::submitted(slot, flags);
-    }
-    if STARTS_AT_ISSUE.load() == 0 {
-        who::submitted(device, len);
+        if STARTS_AT_ISSUE.load() == 0 {
+            who::submitted(device, block, len);
+        }
     }
     Some(())
 }
@@ -191,50 +220,31 @@ unsafe fn has_slot(device: u32, request: *const u8, slot: *mut Slot) -> bool {
     }
 }
 
-/// Counts what a request moves. Until it is issued, others may still be merged into it.
-///
-/// # Safety
-/// As [`load`]; `slot` is the request's.
-#[inline(always)]
-unsafe fn issued_first(device: u32, request: *const u8, slot: *mut Slot) -> Option<()> {
-    // SAFETY: `request` is trusted by the caller's promise; only the tag's owner writes its slot.
-    unsafe {
-        let (len, sector): (u32, u64) = (load(request, &RQ_DATA_LEN), load(request, &RQ_SECTOR));
-        let op = (*slot).op;
-        (*slot).offset_bytes = sector * SECTOR_BYTES;
-        (*slot).len_bytes = len;
-        let block = block(device)?;
-        let counters = counters(block, op)?;
-        add(&raw mut (*counters).submitted_bytes, u64::from(len));
-        if op <= Op::Write as u32 {
-            extents::submitted(device, block, slot, op == Op::Write as u32);
-        }
-    }
-    Some(())
-}
-
 /// Makes a slot that of a new request. Field by field: what says nothing yet is left as it was.
 ///
 /// # Safety
-/// `slot` is a map value.
+/// As [`load`]; `slot` is a map value.
 #[inline(always)]
-unsafe fn open(slot: *mut Slot, request: u64, op: u32) {
+unsafe fn open(slot: *mut Slot, request: *const u8, op: u32, len: u32) {
     // SAFETY: by the caller's promise.
     unsafe {
-        (*slot).request = request;
-        put(&raw mut (*slot).start_ns, 0);
+        (*slot).request = request as u64;
         put(&raw mut (*slot).issue_ns, 0);
-        put(&raw mut (*slot).offset_bytes, 0);
-        put(&raw mut (*slot).len_bytes, 0);
+        (*slot).offset_bytes = load::<u64>(request, &RQ_SECTOR) * SECTOR_BYTES;
+        (*slot).len_bytes = len;
+        put(&raw mut (*slot).is_partly_done, 0);
         (*slot).op = op;
         put(&raw mut (*slot).weight, 0);
         put(&raw mut (*slot).marks, 0);
-        put(&raw mut (*slot).touched, 0);
     }
 }
 
 #[btf_tracepoint(function = "block_rq_issue")]
 pub fn rq_issue(ctx: BtfTracePointContext) -> i32 {
+    // Where requests were counted before, only those are of interest of which somebody asks when they were where.
+    if STARTS_AT_ISSUE.load() == 0 && !flight::any() {
+        return 0;
+    }
     let request: *const u8 = ctx.arg(0);
     // SAFETY: the argument of a BTF tracepoint is trusted; slots are map values.
     unsafe {
@@ -242,16 +252,10 @@ pub fn rq_issue(ctx: BtfTracePointContext) -> i32 {
             && let Some(slot) = slot_of(device, request)
             && has_slot(device, request, slot)
         {
-            if (*slot).issue_ns == 0 {
-                let _ = issued_first(device, request, slot);
+            if (*slot).weight != 0 {
+                (*slot).issue_ns = bpf_ktime_get_ns();
             }
-            // A look at the clock is a tenth of what a probe takes.
-            (*slot).issue_ns = if (*slot).weight != 0 || (*slot).op > Op::Write as u32 {
-                bpf_ktime_get_ns()
-            } else {
-                1
-            };
-            if !load::<*const u8>(request, &RQ_PART).is_null() {
+            if STARTS_AT_ISSUE.load() != 0 && !load::<*const u8>(request, &RQ_PART).is_null() {
                 (*slot).start_ns = load(request, &RQ_START);
             }
         }
@@ -299,11 +303,7 @@ pub fn rq_complete(ctx: BtfTracePointContext) -> i32 {
             }
             return 0;
         }
-        let left: u32 = load(request, &RQ_DATA_LEN);
-        if ctx.arg::<u32>(2) < left {
-            return 0;
-        }
-        completed(device, request, ctx.arg::<u8>(1));
+        completed(device, request, ctx.arg::<u8>(1), ctx.arg::<u32>(2));
     }
     0
 }
@@ -311,7 +311,7 @@ pub fn rq_complete(ctx: BtfTracePointContext) -> i32 {
 /// # Safety
 /// As [`load`].
 #[inline(always)]
-unsafe fn completed(device: u32, request: *const u8, error: u8) -> Option<()> {
+unsafe fn completed(device: u32, request: *const u8, error: u8, bytes: u32) -> Option<()> {
     // SAFETY: `request` is trusted by the caller's promise; slots and blocks are map values, and only
     // the tag's owner writes its slot.
     unsafe {
@@ -323,83 +323,177 @@ unsafe fn completed(device: u32, request: *const u8, error: u8) -> Option<()> {
             debug::unknown_request(device, (*slot).op);
             return None;
         }
+        let left: u32 = load(request, &RQ_DATA_LEN);
+        if (*slot).is_partly_done == 0 && left != 0 {
+            // Others may have been merged into it. At the end of a flush sequence nothing is left, but then none were.
+            (*slot).offset_bytes = load::<u64>(request, &RQ_SECTOR) * SECTOR_BYTES;
+            (*slot).len_bytes = left;
+        }
+        if bytes < left {
+            (*slot).is_partly_done = 1;
+            return None;
+        }
         let block = block(device)?;
         let counters = counters(block, (*slot).op)?;
         let now = bpf_ktime_get_ns();
-        (*slot).request = 0;
-        if (*slot).weight != 0 {
-            flight::leave();
+        if let Some(bytes) = bypass::take((&raw const (*slot).request).read_volatile()) {
+            (*slot).marks |= mark::DIRECT;
+            bypass::add_direct(block, (*slot).op == WRITE, bytes);
         }
+        (*slot).request = 0;
         let begin = split::begin(device, slot, request, now);
         add(&raw mut (*counters).completed, 1);
         if error != 0 {
             add(&raw mut (*counters).errors, 1);
             send(EventKind::Error, device, now, 0, (*slot).offset_bytes);
         }
-        // Without I/O statistics (`part` unset) the start time is that of an earlier use of the tag.
-        if load::<*const u8>(request, &RQ_PART).is_null() {
-            return None;
+        let start = started(request, now);
+        let latency_ns = if start == 0 { 0 } else { now - start };
+        let fine = bucket(block, latency_ns);
+        if start != 0 {
+            timed(block, counters, (*slot).op, latency_ns, fine);
         }
-        let start: u64 = load(request, &RQ_START);
-        if start == 0 || start > now || ((*slot).start_ns != 0 && (*slot).start_ns != start) {
-            return None;
-        }
-        let bucket = timed(block, counters, slot, start, now);
+        let mut issue = 0;
         if (*slot).weight != 0 {
-            split::add_parts(&raw mut (*block).split, slot, [start, begin, now]);
+            flight::leave();
+            issue = issued(block, slot, request, start);
+            parted(block, slot, [start, issue, begin, now]);
         }
-        chain::completed(device, block, slot, [start, begin, now], error);
-        extents::completed(device, slot, now - start, bucket);
+        if start != 0 {
+            chain::completed(device, block, slot, [start, issue, begin, now], error);
+        }
+        if (*slot).op <= WRITE {
+            let start = (*slot).offset_bytes;
+            let done = Done {
+                start,
+                end: start + u64::from((*slot).len_bytes),
+                write: (*slot).op == WRITE,
+                latency_ns,
+                fine,
+            };
+            extents::done(device, block, Some(&raw mut (*block).found), &done);
+        }
     }
     Some(())
 }
 
-/// Adds a completed request's times; gives the bucket of the time it took in all.
+/// When a request that completes now began, 0 if that is not known: without I/O statistics (`part` unset) what it
+/// says is of an earlier use of the tag.
 ///
 /// # Safety
-/// All pointers are to map values.
+/// As [`load`].
 #[inline(always)]
-unsafe fn timed(
+unsafe fn started(request: *const u8, now: u64) -> u64 {
+    // SAFETY: `request` is trusted by the caller's promise.
+    unsafe {
+        let start: u64 = load(request, &RQ_START);
+        if load::<*const u8>(request, &RQ_PART).is_null() || start >= now {
+            return 0;
+        }
+        start
+    }
+}
+
+/// The bucket of a latency.
+///
+/// # Safety
+/// `block` is a map value.
+#[inline(always)]
+pub unsafe fn bucket(block: *mut DeviceBlock, ns: u64) -> usize {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        if let Some(index) = Fine::index_in((*block).octave as u32 & 31, ns) {
+            return index;
+        }
+        (*block).octave = Fine::octave(ns).into();
+        Fine::index(ns)
+    }
+}
+
+/// Adds the time that a completed request took, and its bucket.
+///
+/// # Safety
+/// Both pointers are to parts of a map value.
+#[inline(always)]
+pub unsafe fn timed(
     block: *mut DeviceBlock,
     counters: *mut OpCounters,
-    slot: *mut Slot,
-    start: u64,
-    now: u64,
-) -> usize {
-    // SAFETY: by the caller's promise; `op` was checked when `counters` was made, and once more here
-    // because the verifier does not remember it.
+    op: u32,
+    ns: u64,
+    fine: usize,
+) {
+    if op as usize >= OPS {
+        return;
+    }
+    // SAFETY: by the caller's promise; `op` is below the array's length. It was when `counters` was made, but the
+    // verifier does not remember that.
     unsafe {
-        let total = now - start;
-        let bucket = Fine::index(total);
+        if ns > (*counters).max_ns {
+            (*counters).max_ns = ns;
+        }
+        bump(
+            (&raw mut (*block).total[op as usize])
+                .cast::<u32>()
+                .add(fine),
+            1,
+        );
+    }
+}
+
+/// Adds the parts of the time of a completed request, as often as it counts.
+///
+/// # Safety
+/// Both pointers are to map values.
+#[inline(always)]
+unsafe fn parted(block: *mut DeviceBlock, slot: *mut Slot, [start, issue, begin, now]: [u64; 4]) {
+    // SAFETY: by the caller's promise.
+    unsafe {
         let op = (*slot).op as usize;
-        if op >= OPS {
-            return bucket;
+        if start == 0 || issue < start || issue > now || op >= OPS {
+            return;
         }
-        if total > (*counters).max_ns {
-            (*counters).max_ns = total;
+        let weight = (*slot).weight;
+        let queue = (&raw mut (*block).queue[op]).cast::<u32>();
+        bump(queue.add(Coarse::index(issue - start)), weight);
+        let service = (&raw mut (*block).service[op]).cast::<u32>();
+        bump(service.add(Coarse::index(now - issue)), weight);
+        if op <= WRITE as usize {
+            split::add_parts(&raw mut (*block).split, slot, [start, issue, begin, now]);
         }
-        bump((&raw mut (*block).total[op]).cast::<u32>().add(bucket), 1);
-        let issue = (*slot).issue_ns;
-        if issue < start || issue > now {
-            return bucket;
+    }
+}
+
+/// When a request was issued; 0 if that is not known, which is counted.
+///
+/// # Safety
+/// As [`load`]; the other pointers are to map values.
+#[inline(always)]
+unsafe fn issued(block: *mut DeviceBlock, slot: *mut Slot, request: *const u8, start: u64) -> u64 {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let own: u64 = load(request, &RQ_IO_START);
+        // The same as its start is that of one submitted alone, and issued at once; of others it says nothing.
+        let is_told = own > start || (own == start && (*slot).is_batched == 0);
+        if !is_told {
+            add(&raw mut (*block).untold, 1);
         }
-        let weight = if op > Op::Write as usize {
-            1
+        if (*slot).issue_ns != 0 {
+            (*slot).issue_ns
+        } else if is_told {
+            own
         } else {
-            (*slot).weight
-        };
-        bump(
-            (&raw mut (*block).queue[op])
-                .cast::<u32>()
-                .add(Coarse::index(issue - start)),
-            weight,
-        );
-        bump(
-            (&raw mut (*block).service[op])
-                .cast::<u32>()
-                .add(Coarse::index(now - issue)),
-            weight,
-        );
-        bucket
+            0
+        }
+    }
+}
+
+/// Whether the current process holds requests back to submit the one that it makes now with them.
+#[inline(always)]
+fn follows_others() -> bool {
+    // SAFETY: the helper has no preconditions, and the current task is trusted.
+    unsafe {
+        let task = bpf_get_current_task_btf().cast::<u8>();
+        let plug: *const u8 = load(task, &TASK_PLUG);
+        !plug.is_null() && load::<u16>(plug, &PLUG_COUNT) != 0
     }
 }

@@ -12,9 +12,8 @@
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
 use rloop_common::{
     Op,
-    bucket::Fine,
     chain::{Head, NOWHERE, RequestTrace, Route, TraceKind, mark},
-    device::{DeviceBlock, OpCounters},
+    device::DeviceBlock,
     event::EventKind,
     op::OPS,
     rloop::Moved,
@@ -23,8 +22,8 @@ use rloop_common::{
 use crate::{
     chain,
     extents::{self, Done},
-    maps::{RLOOPS, add, block, bump, send},
-    request::counters,
+    maps::{RLOOPS, add, block, send},
+    request::{bucket, counters, timed},
     who,
 };
 
@@ -97,7 +96,26 @@ pub unsafe fn moved(moved: *mut Moved, bytes: u64) {
     }
 }
 
+/// How long something took.
+#[derive(Clone, Copy)]
+struct Time {
+    ns: u64,
+    /// Its [`Fine`](rloop_common::bucket::Fine) bucket.
+    fine: usize,
+}
+
 impl Device {
+    /// # Safety
+    /// As [`submitted`](Self::submitted).
+    #[inline(always)]
+    unsafe fn time(&self, ns: u64) -> Time {
+        Time {
+            ns,
+            // SAFETY: by the caller's promise.
+            fine: unsafe { bucket(self.block, ns) },
+        }
+    }
+
     /// Counts what is submitted; gives the operation's number.
     ///
     /// # Safety
@@ -127,22 +145,23 @@ impl Device {
         let op = op_of(number)?;
         let counters = counters(self.block, op)?;
         let done_ns = now();
-        // However short it was: it began and ended.
-        let ns = done_ns.saturating_sub(came_ns).max(1);
         // SAFETY: by the caller's promise.
-        unsafe {
+        let time = unsafe {
+            // However short it was: it began and ended.
+            let time = self.time(done_ns.saturating_sub(came_ns).max(1));
             add(&raw mut (*counters).completed, 1);
             if error != 0 {
                 add(&raw mut (*counters).errors, 1);
                 let start = offset.wrapping_sub(self.offset_bytes);
                 send(EventKind::Error, self.slot, done_ns, 0, start);
             }
-            timed(self.block, counters, op, ns);
-        }
+            timed(self.block, counters, op, time.ns, time.fine);
+            time
+        };
         Some(Ended {
             op: op as usize,
             came_ns,
-            ns,
+            time,
             failed: error != 0,
         })
     }
@@ -156,7 +175,9 @@ impl Device {
     unsafe fn traced(&self, ended: &Ended, request: RequestTrace) {
         let flushes = ended.op == Op::Flush as usize;
         // SAFETY: by the caller's promise.
-        if !flushes && !unsafe { chain::chosen(&raw mut (*self.block).tracing, ended.ns, true) } {
+        if !flushes
+            && !unsafe { chain::chosen(&raw mut (*self.block).tracing, ended.time.ns, true) }
+        {
             return;
         }
         let came_ns = ended.came_ns;
@@ -179,7 +200,7 @@ impl Device {
             filesystem_ns: at(request.filesystem_ns),
             disk_start_ns: at(request.disk_start_ns),
             disk_end_ns: at(request.disk_end_ns),
-            done_ns: came_ns + ended.ns,
+            done_ns: came_ns + ended.time.ns,
             ..request
         });
     }
@@ -190,14 +211,14 @@ impl Device {
     /// # Safety
     /// As [`submitted`](Self::submitted).
     #[inline(always)]
-    unsafe fn attribute(&self, near: bool, offset: u64, bytes: u64, write: bool, ns: u64) {
+    unsafe fn attribute(&self, near: bool, offset: u64, bytes: u64, write: bool, time: Time) {
         let start = offset.wrapping_sub(self.offset_bytes);
         let done = Done {
             start,
             end: start.wrapping_add(bytes),
             write,
-            latency_ns: ns,
-            fine: Fine::index(ns),
+            latency_ns: time.ns,
+            fine: time.fine,
         };
         // SAFETY: by the caller's promise.
         unsafe {
@@ -220,25 +241,8 @@ struct Ended {
     /// When the driver got it.
     came_ns: u64,
     /// How long it took from then.
-    ns: u64,
+    time: Time,
     failed: bool,
-}
-
-/// # Safety
-/// Both pointers are to parts of a map value.
-#[inline(always)]
-unsafe fn timed(block: *mut DeviceBlock, counters: *mut OpCounters, op: u32, ns: u64) {
-    if op as usize >= OPS {
-        return;
-    }
-    // SAFETY: by the caller's promise, and `op` is below the array's length.
-    unsafe {
-        if ns > (*counters).max_ns {
-            (*counters).max_ns = ns;
-        }
-        let total = (&raw mut (*block).total[op as usize]).cast::<u32>();
-        bump(total.add(Fine::index(ns)), 1);
-    }
 }
 
 /// `(dev, ino, offset, extent, sector, bytes, op, wait_ns)`
@@ -252,7 +256,7 @@ pub fn rloop_io_submit(ctx: RawTracePointContext) -> i32 {
             return 0;
         }
         if wait_ns == 0 {
-            who::submitted(device.slot, bytes);
+            who::submitted(device.slot, device.block, bytes);
             // Where many are submitted, few of them are told of.
             if (*device.block).tracing.left > 0 {
                 chain::arrived(device.slot, ctx.arg(2));
@@ -274,7 +278,7 @@ pub fn rloop_io_done(ctx: RawTracePointContext) -> i32 {
         let Some(ended) = device.done(ctx.arg(6), offset, ctx.arg(7), ctx.arg(8)) else {
             return 0;
         };
-        let (op, ns) = (ended.op, ended.ns);
+        let (op, ns) = (ended.op, ended.time.ns);
         let (filled_ns, durable): (u64, u32) = (ctx.arg(10), ctx.arg(11));
         let request = RequestTrace {
             bytes,
@@ -292,7 +296,7 @@ pub fn rloop_io_done(ctx: RawTracePointContext) -> i32 {
         if op <= WRITE {
             // What it waited for a worker is in it, too.
             add(&raw mut (*device.block).split.disk_ns, ns);
-            device.attribute(true, offset, bytes.into(), op == WRITE, ns);
+            device.attribute(true, offset, bytes.into(), op == WRITE, ended.time);
         }
     }
     0
@@ -308,7 +312,7 @@ pub fn rloop_zero_read(ctx: RawTracePointContext) -> i32 {
         moved(&raw mut (*device.block).rloop.zero, bytes.into());
         device.submitted(0, bytes.into());
         if wait_ns == 0 {
-            who::submitted(device.slot, bytes);
+            who::submitted_by_any(device.slot, bytes);
         } else {
             add(&raw mut (*device.block).split.worker_ns, wait_ns);
         }
@@ -329,7 +333,7 @@ pub fn rloop_zero_read(ctx: RawTracePointContext) -> i32 {
             return 0;
         };
         device.traced(&ended, request);
-        device.attribute(false, offset, bytes.into(), false, ended.ns);
+        device.attribute(false, offset, bytes.into(), false, ended.time);
     }
     0
 }
@@ -359,7 +363,7 @@ pub fn rloop_vfs_done(ctx: RawTracePointContext) -> i32 {
         let Some(ended) = device.done(ctx.arg(4), offset, ctx.arg(6), error) else {
             return 0;
         };
-        let (op, ns) = (ended.op, ended.ns);
+        let (op, ns) = (ended.op, ended.time.ns);
         let (direct, fills, durable): (u32, u32, u32) = (ctx.arg(8), ctx.arg(9), ctx.arg(10));
         let request = RequestTrace {
             bytes: bytes as u32,
@@ -389,7 +393,7 @@ pub fn rloop_vfs_done(ctx: RawTracePointContext) -> i32 {
         let direct = moved * u64::from(direct & 1);
         add(&raw mut (*path).direct_bytes, direct);
         add(&raw mut (*path).buffered_bytes, moved - direct);
-        device.attribute(false, offset, bytes, op == WRITE, ns);
+        device.attribute(false, offset, bytes, op == WRITE, ended.time);
     }
     0
 }

@@ -5,9 +5,9 @@ use rloop_common::device::{SPLIT_PER_WINDOW, Sampling, WINDOW_BITS};
 
 /// How many requests the one that is submitted now stands for: 0 if it is not split.
 ///
-/// One is chosen when it is submitted and at random, so neither its own time nor a rhythm of the
-/// workload has a say; and it counts for as many as were one's to choose from, so the sums hold while
-/// the rate changes.
+/// One of those that follow one another is chosen when the first of them is submitted, and at random, so
+/// neither its own time nor a rhythm of the workload has a say; and it counts for as many as were one's to
+/// choose from, so the sums hold while the rate changes.
 ///
 /// # Safety
 /// `sampling` is a part of a map value.
@@ -26,6 +26,7 @@ pub unsafe fn weight(sampling: *mut Sampling) -> u32 {
                 1
             };
             (*sampling).seen = 0;
+            (*sampling).left = 0;
             (*sampling).window = window;
         }
         (*sampling).seen += 1;
@@ -33,10 +34,13 @@ pub unsafe fn weight(sampling: *mut Sampling) -> u32 {
         if every <= 1 {
             return 1;
         }
-        if (u64::from(bpf_get_prandom_u32()) * u64::from(every)) >> 32 == 0 {
-            every
-        } else {
-            0
+        let mut left = (*sampling).left;
+        if left == 0 {
+            left = every;
+            (*sampling).turn = ((u64::from(bpf_get_prandom_u32()) * u64::from(every)) >> 32) as u32;
         }
+        left -= 1;
+        (*sampling).left = left;
+        if left == (*sampling).turn { every } else { 0 }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     maps::{WORKERS, add},
 };
 
-/// When the filesystem got a request that completes now; 0 if that is not known.
+/// When the filesystem got a request that completes now, at the earliest; 0 if that is not known.
 ///
 /// To be asked for every request, because of those that follow: what does not go by direct I/O is
 /// served by a worker from beginning to end, one after the other. So the worker got to it when it was
@@ -34,8 +34,8 @@ pub unsafe fn begin(device: u32, slot: *mut Slot, request: *const u8, now: u64) 
         };
         let before = *done;
         *done = now;
-        let issue = (*slot).issue_ns;
-        if before > issue { before } else { issue }
+        // The first one of all was not waited for.
+        if before == 0 { 1 } else { before }
     }
 }
 
@@ -44,10 +44,16 @@ pub unsafe fn begin(device: u32, slot: *mut Slot, request: *const u8, now: u64) 
 /// # Safety
 /// Both pointers are to map values.
 #[inline(always)]
-pub unsafe fn add_parts(split: *mut Split, slot: *mut Slot, [start, begin, now]: [u64; 3]) {
+pub unsafe fn add_parts(split: *mut Split, slot: *mut Slot, [start, issue, begin, now]: [u64; 4]) {
     // SAFETY: by the caller's promise.
     unsafe {
-        let issue = (*slot).issue_ns;
+        let is_derived = (*slot).below.filesystem_ns == 0;
+        // What is derived is when the worker was done with the one before.
+        let begin = if is_derived && begin != 0 && begin < issue {
+            issue
+        } else {
+            begin
+        };
         if issue < start || begin < issue || begin > now {
             return;
         }
@@ -58,7 +64,7 @@ pub unsafe fn add_parts(split: *mut Split, slot: *mut Slot, [start, begin, now]:
         let weight = u64::from((*slot).weight);
         add(&raw mut (*split).requests, weight);
         add(&raw mut (*split).sampled, 1);
-        if (*slot).below.filesystem_ns == 0 {
+        if is_derived {
             add(&raw mut (*split).derived, weight);
         }
         add(&raw mut (*split).queue_ns, weight * (issue - start));

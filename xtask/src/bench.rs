@@ -61,6 +61,9 @@ pub(crate) struct Probe {
     /// Only what is measured in the guest, which is the same however busy the machine is.
     #[arg(long)]
     instructions: bool,
+    /// In the guest: only loads with this in their name.
+    #[arg(long, default_value = "4k random")]
+    only: String,
 }
 
 /// Measures and prints.
@@ -73,7 +76,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 
 fn probe(probe: &Probe) -> Result<()> {
     println!("Instructions, on xfs in memory, in the guest");
-    lab::bench_watch()?;
+    lab::bench_watch(&probe.only)?;
     if probe.instructions {
         return Ok(());
     }

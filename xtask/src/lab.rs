@@ -194,9 +194,10 @@ pub(crate) fn bench_fast_path(options: &FastPath) -> Result<()> {
     bench(ways)
 }
 
-/// Measures in the guest how many instructions watching adds to an I/O.
-pub(crate) fn bench_watch() -> Result<()> {
-    bench(vec![(Clock::Instructions, "rloop-lab bench-watch".into())])
+/// Measures in the guest how many instructions watching adds to an I/O, of the loads with `only` in their name.
+pub(crate) fn bench_watch(only: &str) -> Result<()> {
+    let line = format!("rloop-lab bench-watch --only '{only}'");
+    bench(vec![(Clock::Instructions, line)])
 }
 
 fn bench(lines: Vec<(Clock, String)>) -> Result<()> {

@@ -17,19 +17,16 @@ use crate::null_blk::NullBlk;
 /// What is watched.
 const TARGETS: [Target; 2] = [Target::LoopDirect, Target::Rloop];
 
-/// What is done to it.
-const LOADS: &str = "4k random";
-
 /// How often each number is measured. What else the kernel does now and then only ever adds to it.
 const TRIES: usize = 3;
 
-/// Measures and prints.
-pub(crate) fn run() -> Result<()> {
+/// Measures and prints, with the loads that have `only` in their name.
+pub(crate) fn run(only: &str) -> Result<()> {
     let options = Options {
         rounds: 1,
         seconds: 0,
         instructions: true,
-        only: LOADS.into(),
+        only: only.into(),
     };
     let _module = Module::load()?;
     let disk = NullBlk::new(DISK_MEBIBYTES)?;

@@ -7,6 +7,7 @@ mod derived;
 mod devices;
 mod extents;
 mod fields;
+mod issues;
 mod mapped;
 mod maps;
 mod probes;
@@ -31,6 +32,7 @@ use self::{
     cost::Cost,
     debug::Messages,
     devices::{list, not_attached},
+    issues::Issues,
     maps::Maps,
     rloop::RloopProbes,
     submitters::Submitters,
@@ -60,6 +62,10 @@ pub struct LiveOptions {
 pub struct Live {
     /// Dropping it detaches the probes.
     ebpf: Ebpf,
+    /// Those of loop devices.
+    loops: probes::Group,
+    /// Those that see when requests were issued.
+    issues: Issues,
     /// Those of rloop devices.
     rloop: RloopProbes,
     maps: Maps,
@@ -95,6 +101,8 @@ impl Live {
             .collect();
         let probes::Probes {
             mut ebpf,
+            loops,
+            issues,
             mut unavailable,
         } = probes::load(options.ring_bytes, log.is_some())?;
         unavailable.extend(capability::limits());
@@ -111,6 +119,8 @@ impl Live {
             .map_err(|error| SourceError(format!("cannot read the mounts: {error}")))?;
         let mut live = Self {
             ebpf,
+            loops,
+            issues: Issues::new(issues),
             rloop: RloopProbes::default(),
             maps,
             cost: Cost::watch(programs),
@@ -148,6 +158,8 @@ impl Live {
                 && watched.file() == file_key(device)
         };
         // Before their devices are watched, so that what is seen to end was seen to begin.
+        let are_loops = present.iter().any(|device| device.rloop.is_none());
+        self.loops.follow(are_loops, &mut self.ebpf)?;
         let are_rloops = present.iter().any(|device| device.rloop.is_some());
         self.rloop.follow(are_rloops, &mut self.ebpf);
         let mut changed = false;
@@ -255,14 +267,15 @@ impl Source for Live {
             .iter_mut()
             .map(|watched| watched.sample(self.lister.mounts(), &devices, &mut self.maps))
             .collect();
+        let untold = self.watched.iter().map(Watched::untold).sum();
+        self.issues.follow(untold, &mut self.ebpf)?;
         if let Some(why) = self.rloop.unavailable() {
             let rloops = samples
                 .iter_mut()
                 .filter(|sample| sample.kind == Kind::Rloop);
             rloops.for_each(|sample| sample.unavailable.push(why.clone()));
         }
-        let slots: Vec<u32> = self.watched.iter().map(|watched| watched.slot).collect();
-        self.submitters.add(&self.maps, &slots, &mut samples);
+        self.submitters.add(&self.maps, &self.watched, &mut samples);
         samples.iter_mut().for_each(traces::name);
         let mut lost = self.lost_before;
         self.watched

@@ -4,6 +4,7 @@ use rloop_common::{
     device::{DeviceBlock, OpCounters},
     op::OPS,
     rloop::Rloop,
+    who::Recent,
 };
 
 use super::mapped::Mapped;
@@ -52,6 +53,20 @@ impl Counters {
             losses: Losses::default(),
             rloop: Rloop::default(),
         }
+    }
+
+    /// Who submitted of late, on each processor, as it is now.
+    pub(super) fn recent(&self) -> impl Iterator<Item = Recent> + '_ {
+        (0..self.blocks.len()).flat_map(|cpu| {
+            let block = self.blocks.at(cpu);
+            // SAFETY: valid for reads until the map is dropped; plain data.
+            unsafe { (&raw const (*block).recent).read_volatile() }
+        })
+    }
+
+    /// Requests of whose issue the kernel did not tell when it was, as last read.
+    pub(super) fn untold(&self) -> u64 {
+        self.last.iter().map(|block| block.untold).sum()
     }
 
     /// What only devices of rloop count, as last read.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{BtfTracePoint, ProgramError, RawTracePoint},
+    programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, tp_btf::BtfTracePointLink},
 };
 
 use super::{
@@ -25,6 +25,44 @@ enum Hook {
     Raw,
 }
 
+/// Programs that are attached only while they are needed.
+#[derive(Default)]
+pub(super) struct Group {
+    /// (program, tracepoint). What ends comes first: then all that is seen to begin is seen to end.
+    programs: Vec<(&'static str, &'static str)>,
+    /// Dropping one detaches it.
+    links: Vec<BtfTracePointLink>,
+}
+
+impl Group {
+    /// Takes the program out that is attached to `tracepoint`, and detaches it.
+    fn split_off(&mut self, tracepoint: &str) -> Self {
+        self.links.clear();
+        let (programs, rest) = std::mem::take(&mut self.programs)
+            .into_iter()
+            .partition(|&(_, hook)| hook == tracepoint);
+        self.programs = rest;
+        Self {
+            programs,
+            links: Vec::new(),
+        }
+    }
+
+    /// Attaches them if they are `needed`, and detaches them if they are not.
+    pub(super) fn follow(&mut self, needed: bool, ebpf: &mut Ebpf) -> Result<(), SourceError> {
+        if !needed {
+            self.links.clear();
+        } else if self.links.is_empty() {
+            let links = self
+                .programs
+                .iter()
+                .map(|&(name, tracepoint)| attach_btf(ebpf, name, tracepoint));
+            self.links = links.collect::<Result<_, _>>().map_err(SourceError)?;
+        }
+        Ok(())
+    }
+}
+
 /// A group of programs that give one kind of number.
 pub(super) struct Family {
     /// What is missing without it, in the words of the screen.
@@ -32,21 +70,24 @@ pub(super) struct Family {
     /// Nothing works without it.
     pub required: bool,
     hook: Hook,
+    /// Of no use where no loop device is watched.
+    of_loops: bool,
     /// (program, tracepoint).
     pub programs: &'static [(&'static str, &'static str)],
     /// Offsets its programs use beyond those of requests.
     pub needs: &'static [&'static str],
 }
 
+/// Where requests are issued to their driver.
+const AT_ISSUE: &str = "block_rq_issue";
+
 const FAMILIES: &[Family] = &[
     Family {
         what: "requests",
         required: true,
         hook: Hook::Btf,
-        programs: &[
-            ("rq_issue", "block_rq_issue"),
-            ("rq_complete", "block_rq_complete"),
-        ],
+        of_loops: true,
+        programs: &[("rq_complete", "block_rq_complete"), ("rq_issue", AT_ISSUE)],
         needs: &[
             "RQ_Q",
             "RQ_CMD_FLAGS",
@@ -57,6 +98,7 @@ const FAMILIES: &[Family] = &[
             "RQ_SECTOR",
             "RQ_PART",
             "RQ_START",
+            "RQ_IO_START",
             "Q_DISK",
             "DISK_MAJOR",
             "DISK_MINOR",
@@ -68,25 +110,28 @@ const FAMILIES: &[Family] = &[
         what: "requests that are not yet issued to the driver",
         required: false,
         hook: Hook::Btf,
+        of_loops: true,
         programs: &[("io_start", "block_io_start")],
-        needs: &[],
+        needs: &["TASK_PLUG", "PLUG_COUNT"],
     },
     Family {
         what: "requeues and merges",
         required: false,
         hook: Hook::Btf,
+        of_loops: true,
         programs: &[
             ("rq_requeue", "block_rq_requeue"),
             ("rq_merge", "block_rq_merge"),
             ("bio_backmerge", "block_bio_backmerge"),
             ("bio_frontmerge", "block_bio_frontmerge"),
         ],
-        needs: &["BIO_BDEV", "BDEV_DISK", "BIO_SIZE"],
+        needs: &["BIO_BDEV", "BDEV_DISK", "BIO_SIZE", "BIO_OPF"],
     },
     Family {
         what: "the split of time between worker, filesystem and disk",
         required: false,
         hook: Hook::Btf,
+        of_loops: true,
         programs: &[("dio_begin", "iomap_dio_rw_begin")],
         needs: &[
             "DIO_IOCB",
@@ -102,8 +147,10 @@ const FAMILIES: &[Family] = &[
         what: "bytes by direct I/O",
         required: false,
         hook: Hook::Btf,
+        of_loops: false,
         programs: &[("dio_complete", "iomap_dio_complete")],
         needs: &[
+            "KIOCB_COMPLETE",
             "KIOCB_FILE",
             "KIOCB_FLAGS",
             "FILE_INODE",
@@ -116,6 +163,7 @@ const FAMILIES: &[Family] = &[
         what: "bytes read through the page cache",
         required: false,
         hook: Hook::Btf,
+        of_loops: false,
         programs: &[("get_pages", "mm_filemap_get_pages")],
         needs: &["MAPPING_HOST", "INODE_INO", "INODE_SB", "SB_DEV"],
     },
@@ -123,6 +171,7 @@ const FAMILIES: &[Family] = &[
         what: "bytes written through ext4's page cache",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[
             ("ext4_write_end", "ext4_write_end"),
             ("ext4_da_write_end", "ext4_da_write_end"),
@@ -134,6 +183,7 @@ const FAMILIES: &[Family] = &[
         what: "bytes written through xfs's page cache",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[("xfs_buffered_write", "xfs_file_buffered_write")],
         needs: &["KIOCB_FILE", "FILE_INODE", "ITER_COUNT"],
     },
@@ -141,6 +191,7 @@ const FAMILIES: &[Family] = &[
         what: "holes of ext4 files",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[
             ("ext4_allocate", "ext4_allocate_blocks"),
             ("ext4_convert", "ext4_ext_handle_unwritten_extents"),
@@ -152,6 +203,7 @@ const FAMILIES: &[Family] = &[
         what: "holes of xfs files",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[
             ("xfs_allocate", "xfs_iomap_alloc"),
             ("xfs_convert", "xfs_unwritten_convert"),
@@ -163,6 +215,7 @@ const FAMILIES: &[Family] = &[
         what: "fills of xfs files through the page cache",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[("xfs_write_back", "xfs_map_blocks_alloc")],
         needs: &["XFS_VNODE", "IREC_START", "IREC_COUNT", "INODE_BLKBITS"],
     },
@@ -170,6 +223,7 @@ const FAMILIES: &[Family] = &[
         what: "bytes punched from xfs files",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[("xfs_unmap", "xfs_bunmap")],
         needs: &["XFS_VNODE", "INODE_BLKBITS"],
     },
@@ -177,6 +231,7 @@ const FAMILIES: &[Family] = &[
         what: "holes of btrfs files",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[("btrfs_write", "btrfs_ordered_extent_add")],
         needs: &[
             "BTRFS_VNODE",
@@ -190,6 +245,7 @@ const FAMILIES: &[Family] = &[
         what: "journal commits of ext4",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[
             ("ext4_sync_enter", "ext4_sync_file_enter"),
             ("ext4_sync_exit", "ext4_sync_file_exit"),
@@ -210,6 +266,7 @@ const FAMILIES: &[Family] = &[
         what: "fast commits of ext4",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[
             ("ext4_fast_start", "ext4_fc_commit_start"),
             ("ext4_fast_stop", "ext4_fc_commit_stop"),
@@ -220,6 +277,7 @@ const FAMILIES: &[Family] = &[
         what: "log commits of xfs",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[
             ("xfs_sync", "xfs_file_fsync"),
             ("xfs_force", "xfs_log_force"),
@@ -230,6 +288,7 @@ const FAMILIES: &[Family] = &[
         what: "log and transaction commits of btrfs",
         required: false,
         hook: Hook::Raw,
+        of_loops: false,
         programs: &[
             ("btrfs_sync", "btrfs_sync_file"),
             ("btrfs_log", "btrfs_convert_extent_bit"),
@@ -252,6 +311,7 @@ const BEFORE_IO_START: Family = Family {
     what: "who submitted requests",
     required: false,
     hook: Hook::Btf,
+    of_loops: true,
     programs: &[("get_request", "block_getrq")],
     needs: &["BIO_BDEV", "BDEV_DISK", "BIO_SIZE"],
 };
@@ -270,6 +330,10 @@ pub(super) fn families(
 pub(super) struct Probes {
     /// Their programs and maps.
     pub ebpf: Ebpf,
+    /// What is of use only where loop devices are watched.
+    pub loops: Group,
+    /// What sees when requests are issued, where that is not how they are counted.
+    pub issues: Group,
     /// What this kernel has no hook or field for.
     pub unavailable: Vec<Unavailable>,
 }
@@ -309,6 +373,7 @@ pub(super) fn load(ring_bytes: Option<u32>, talk: bool) -> Result<Probes, Source
         .load(OBJECT)
         .map_err(|error| SourceError(refusal("cannot load the probes", &error)))?;
     let mut unavailable = Vec::new();
+    let mut loops = Group::default();
     for family in families(&offsets) {
         let missing = family
             .needs
@@ -318,7 +383,7 @@ pub(super) fn load(ring_bytes: Option<u32>, talk: bool) -> Result<Probes, Source
             Some(name) => Err(format!(
                 "this kernel's types lack what the probes call {name}"
             )),
-            None => attach(&mut ebpf, family, &types),
+            None => attach(&mut ebpf, family, &types, &mut loops),
         };
         if let Err(why) = result {
             if family.required {
@@ -330,37 +395,74 @@ pub(super) fn load(ring_bytes: Option<u32>, talk: bool) -> Result<Probes, Source
             });
         }
     }
-    Ok(Probes { ebpf, unavailable })
+    let mut issues = Group::default();
+    if offsets.get("STARTS_AT_ISSUE") == Some(&Some(0)) {
+        issues = loops.split_off(AT_ISSUE);
+    }
+    Ok(Probes {
+        ebpf,
+        loops,
+        issues,
+        unavailable,
+    })
 }
 
-fn attach(ebpf: &mut Ebpf, family: &Family, types: &aya::Btf) -> Result<(), String> {
+/// Loads and attaches a family; to `loops`, if it is of use for these only.
+fn attach(
+    ebpf: &mut Ebpf,
+    family: &Family,
+    types: &aya::Btf,
+    loops: &mut Group,
+) -> Result<(), String> {
     for &(name, tracepoint) in family.programs {
-        let program = ebpf
-            .program_mut(name)
-            .ok_or_else(|| format!("the probes lack the program {name}"))?;
-        let attached = match family.hook {
+        match family.hook {
             Hook::Btf => {
-                let program: &mut BtfTracePoint = program
-                    .try_into()
-                    .map_err(|error: ProgramError| error.to_string())?;
-                program
-                    .load(tracepoint, types)
-                    .and_then(|()| program.attach().map(drop))
+                let program: &mut BtfTracePoint = program(ebpf, name)?;
+                let attached = program.load(tracepoint, types).and_then(|()| {
+                    if family.of_loops {
+                        return Ok(());
+                    }
+                    program.attach().map(drop)
+                });
+                attached.map_err(|error| refused(tracepoint, &error))?;
+                if family.of_loops {
+                    loops.links.push(attach_btf(ebpf, name, tracepoint)?);
+                    loops.programs.push((name, tracepoint));
+                }
             }
             Hook::Raw => {
-                let program: &mut RawTracePoint = program
-                    .try_into()
-                    .map_err(|error: ProgramError| error.to_string())?;
+                let program: &mut RawTracePoint = program(ebpf, name)?;
                 program
                     .load()
                     .and_then(|()| program.attach(tracepoint).map(drop))
+                    .map_err(|error| refused(tracepoint, &error))?;
             }
-        };
-        attached.map_err(|error| {
-            refusal(&format!("the kernel refused the hook {tracepoint}"), &error)
-        })?;
+        }
     }
     Ok(())
+}
+
+/// Attaches a loaded program until the link is dropped.
+fn attach_btf(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<BtfTracePointLink, String> {
+    let program: &mut BtfTracePoint = program(ebpf, name)?;
+    let link = program.attach().and_then(|link| program.take_link(link));
+    link.map_err(|error| refused(tracepoint, &error))
+}
+
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, String>
+where
+    &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = ebpf
+        .program_mut(name)
+        .ok_or_else(|| format!("the probes lack the program {name}"))?;
+    program
+        .try_into()
+        .map_err(|error: ProgramError| error.to_string())
+}
+
+fn refused(tracepoint: &str, error: &ProgramError) -> String {
+    refusal(&format!("the kernel refused the hook {tracepoint}"), error)
 }
 
 /// An error with all its causes, and what to do if it is a matter of rights.

@@ -3,7 +3,13 @@
 mod look;
 
 use aya::maps::MapError;
-use rloop_common::{Op, bucket::Fine, event::Event, slot::Slot, who::FileKey};
+use rloop_common::{
+    Op,
+    bucket::Fine,
+    event::Event,
+    slot::Slot,
+    who::{FileKey, Recent, Who},
+};
 use rustix::time::ClockId;
 
 use super::{
@@ -174,6 +180,22 @@ impl Watched {
             Some(_) => self.device.offset_bytes,
         };
         self.collected.add(trace, base_bytes);
+    }
+
+    /// Who submitted to it of late, as far as that is not in the table of those who submit yet.
+    pub(super) fn recent(&self) -> Vec<(Who, Recent)> {
+        let who = |recent: Recent| Who {
+            device: self.slot,
+            process: recent.process,
+            cgroup: recent.cgroup,
+        };
+        let recent = self.counters.recent();
+        recent.map(|recent| (who(recent), recent)).collect()
+    }
+
+    /// Requests of whose issue the kernel did not tell when it was, at the last sample.
+    pub(super) fn untold(&self) -> u64 {
+        self.counters.untold()
     }
 
     /// What was lost of the device's events, at the last sample.
