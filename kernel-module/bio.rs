@@ -4,7 +4,12 @@
 
 use core::ptr;
 
-use kernel::{bindings, ffi::c_int};
+use kernel::{
+    alloc::flags::{__GFP_NOWARN, GFP_NOWAIT},
+    bindings,
+    ffi::c_int,
+    prelude::*,
+};
 
 use crate::{geometry::SECTOR_SHIFT, shim};
 
@@ -151,6 +156,23 @@ impl Bio {
         (first, count, offset as usize)
     }
 
+    /// Adds these segments to a list, cut to what is still to come. False if there is no memory at once.
+    pub(crate) fn add_segments_to(&self, list: &mut KVec<bindings::bio_vec>) -> bool {
+        let (first, count, offset) = self.segments();
+        let (mut skip, mut left) = (offset as u32, self.bytes());
+        for number in 0..count {
+            // SAFETY: There are as many.
+            let mut segment = unsafe { *first.add(number) };
+            segment.bv_offset += skip;
+            segment.bv_len = (segment.bv_len - skip).min(left);
+            (skip, left) = (0, left - segment.bv_len);
+            if list.push(segment, GFP_NOWAIT | __GFP_NOWARN).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// When the driver gave it to a worker; by the clock of `trace`, and 0 if nobody listened.
     pub(crate) fn came_ns(&self) -> u64 {
         #[cfg(CONFIG_BLK_CGROUP)]
@@ -251,8 +273,24 @@ impl BioList {
         self.tail = bio;
     }
 
+    /// Adds a bio, which nobody else may have, before all others.
+    pub(crate) fn push_front(&mut self, bio: *mut bindings::bio) {
+        // SAFETY: It is ours.
+        unsafe { (*bio).bi_next = self.head };
+        self.head = bio;
+        if self.tail.is_null() {
+            self.tail = bio;
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.head.is_null()
+    }
+
+    /// The first one, which stays there.
+    pub(crate) fn first(&self) -> Option<&Bio> {
+        // SAFETY: A bio is a pointer to one, and those in the list are ours.
+        (!self.head.is_null()).then(|| unsafe { &*(&raw const self.head).cast::<Bio>() })
     }
 
     pub(crate) fn pop(&mut self) -> Option<*mut bindings::bio> {

@@ -35,6 +35,7 @@ use crate::{
     pool::Pools,
     stats::{Counter, Stats},
     sync::{Epoch, Lock},
+    watch::Watch,
     worker::Workers,
 };
 
@@ -87,6 +88,7 @@ pub(crate) struct Device {
     pub(crate) pools: Pools,
     #[pin]
     pub(crate) workers: Workers,
+    pub(crate) watch: Watch,
     /// Who maps, and why nobody better; for those who ask.
     provider: AtomicU32,
     why: AtomicU32,
@@ -138,6 +140,7 @@ impl Device {
                 stats: Stats::new()?,
                 pools: Pools::new()?,
                 workers <- Workers::new(number, options.fill_layout),
+                watch: Watch::new(),
                 provider: AtomicU32::new(Provider::Vfs as u32),
                 why: AtomicU32::new(Why::Starting as u32),
                 disk: AtomicPtr::new(core::ptr::null_mut()),

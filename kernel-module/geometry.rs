@@ -41,6 +41,12 @@ impl Geometry {
         Range::new(self.block(sector), end.div_ceil(1 << self.shift))
     }
 
+    /// The file blocks that a part of the file touches, in bytes.
+    pub(crate) fn blocks_of(&self, offset: u64, bytes: u64) -> Range {
+        let end = offset + bytes;
+        Range::new(self.block_of(offset), end.div_ceil(self.block_bytes()))
+    }
+
     /// The file blocks that a run of sectors covers from end to end; possibly none.
     pub(crate) fn whole_blocks(&self, sector: u64, sectors: u32) -> Range {
         let start = (self.offset + sector).div_ceil(1 << self.shift);

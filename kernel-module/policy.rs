@@ -99,6 +99,8 @@ pub(crate) enum Leases {
 
 /// The first pause before leases are tried again, in milliseconds; each next one is twice as long.
 const FIRST_PAUSE_MS: u32 = 100;
+/// After so many, pauses are as long as they get.
+const MOST_PAUSES: u32 = 16;
 /// The longest pause.
 const LONGEST_PAUSE_MS: u32 = 5000;
 /// The longest pause where it takes more than somebody to close the file.
@@ -224,8 +226,7 @@ impl Device {
 
     /// The filesystem says that it cannot be mapped: as if somebody had broken the lease.
     pub(crate) fn lose_leases(&self, why: Why) {
-        self.set_provider(Provider::Vfs, why);
-        self.break_lease(0);
+        self.break_lease(0, Some(why));
     }
 
     /// Whether blocks are mapped for which `Backing::hold_size` is needed: XFS breaks the layout whoever cuts
@@ -246,11 +247,14 @@ impl Device {
         }
     }
 
-    /// A lease is broken, or given up. In any context.
-    fn break_lease(&self, by: i32) {
+    /// A lease is broken, or given up for a reason. In any context.
+    fn break_lease(&self, by: i32, why: Option<Why>) {
         let mut locked = self.locked.lock();
         if matches!(locked.leases, Leases::Off | Leases::Broken { .. }) {
             return;
+        }
+        if let Some(why) = why {
+            self.set_provider(Provider::Vfs, why);
         }
         locked.leases = Leases::Broken { by };
         locked.claims.void();
@@ -317,7 +321,8 @@ impl Device {
         if !self.is_alive() {
             return;
         }
-        let pauses = self.workers.pauses.fetch_add(1, Ordering::Relaxed).min(16);
+        let pauses = self.workers.pauses.fetch_add(1, Ordering::Relaxed);
+        let pauses = pauses.min(MOST_PAUSES);
         let longest = if self.provider().1 == Why::Reflinked as u32 {
             LONGEST_PAUSE_REFLINKED_MS
         } else {
@@ -336,12 +341,18 @@ impl Device {
         }
     }
 
+    /// Lets the next pause be a long one.
+    pub(crate) fn wait_long_before_leases(&self) {
+        self.workers.pauses.store(MOST_PAUSES, Ordering::Relaxed);
+    }
+
     /// Ends all of this for a device that is going. No I/O comes any more.
     pub(crate) fn end_policy(&self) {
+        self.end_watch();
         // SAFETY: The works are initialised; nobody queues `retry` again, as the device is dying.
         unsafe {
             bindings::cancel_delayed_work_sync(self.workers.retry.get());
-            self.break_lease(0);
+            self.break_lease(0, None);
             bindings::flush_work(self.workers.recall.get());
             // A recall that had looked before the device was dying may have queued it once more.
             bindings::cancel_delayed_work_sync(self.workers.retry.get());
@@ -356,7 +367,7 @@ extern "C" fn rloop_lease_break(owner: *mut c_void) {
     let device = unsafe { owner_of(owner) };
     // SAFETY: The current task is always there.
     let pid = unsafe { (*bindings::get_current()).pid };
-    device.break_lease(pid);
+    device.break_lease(pid, None);
 }
 
 /// Whether who would break the lease is one of the device's own workers, which has its own rules. Under

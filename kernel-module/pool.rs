@@ -9,7 +9,7 @@ use core::{ffi::c_void, mem::size_of, ptr};
 
 use kernel::{bindings, error::to_result, ffi::c_int, prelude::*, types::Opaque};
 
-use crate::{bio::Bio, in_flight::FRONT_PAD, shim, vfs::Request};
+use crate::{bio::Bio, in_flight::FRONT_PAD, request::Request, shim};
 
 /// How many there are when there is no other memory.
 const RESERVED: c_int = 16;
@@ -80,8 +80,15 @@ impl Pools {
         unsafe { bindings::mempool_alloc_noprof(self.requests, shim::gfp_noio()).cast() }
     }
 
+    /// The same without waiting; null if there is none.
+    pub(crate) fn request_at_once(&self) -> *mut Request {
+        let gfp = bindings::GFP_NOWAIT | bindings::__GFP_NOWARN;
+        // SAFETY: The pool was made for this.
+        unsafe { bindings::mempool_alloc_noprof(self.requests, gfp).cast() }
+    }
+
     /// # Safety
-    /// `request` is from [`Pools::request`] of these pools, and nobody uses it any more.
+    /// `request` is null, or memory for one from these pools that nobody uses any more.
     pub(crate) unsafe fn free(&self, request: *mut Request) {
         // SAFETY: As the caller says.
         unsafe { bindings::mempool_free(request.cast(), self.requests) };

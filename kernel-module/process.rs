@@ -89,7 +89,7 @@ impl Device {
     }
 
     /// Whether it is a write into one extent that has no data.
-    fn is_fill(&self, bio: &Bio) -> bool {
+    pub(crate) fn is_fill(&self, bio: &Bio) -> bool {
         if bio.op() != Op::Write {
             return false;
         }

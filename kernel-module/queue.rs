@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work queues that memory reclaim may wait for.
+//! Work queues.
 
 use kernel::{bindings, prelude::*};
 
 /// Any processor, as the kernel's queues have it.
 pub(crate) const ANY_CPU: i32 = bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32;
 
-/// A queue with a rescuer, which runs its works where there is no memory for another thread. Dropping it waits for
-/// what is queued.
+/// A queue. Dropping it waits for what is queued.
 pub(crate) struct Queue(*mut bindings::workqueue_struct);
 
 // SAFETY: The kernel's queues may be used and ended by any thread.
@@ -17,12 +16,23 @@ unsafe impl Send for Queue {}
 unsafe impl Sync for Queue {}
 
 impl Queue {
-    /// Makes one. The name is a format of at most one number, `index`.
+    /// Makes one with a rescuer, which runs its works where there is no memory for another thread: memory reclaim
+    /// may wait for them. The name is a format of at most one number, `index`.
     pub(crate) fn new(name: &CStr, index: u32) -> Result<Self> {
-        let flags = bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_MEM_RECLAIM;
+        Self::with(name, index, bindings::wq_flags_WQ_MEM_RECLAIM, 0)
+    }
+
+    /// Makes one without, which runs so many works at a time.
+    pub(crate) fn without_rescuer(name: &CStr, index: u32, at_a_time: i32) -> Result<Self> {
+        Self::with(name, index, 0, at_a_time)
+    }
+
+    fn with(name: &CStr, index: u32, flags: u32, at_a_time: i32) -> Result<Self> {
+        let flags = flags | bindings::wq_flags_WQ_UNBOUND;
         // SAFETY: The format is as it has to be.
-        let queue =
-            unsafe { bindings::alloc_workqueue_noprof(name.as_char_ptr(), flags, 0, index) };
+        let queue = unsafe {
+            bindings::alloc_workqueue_noprof(name.as_char_ptr(), flags, at_a_time, index)
+        };
         if queue.is_null() {
             return Err(ENOMEM);
         }

@@ -108,6 +108,7 @@ fn attach_as(
     if device.capacity() == 0 {
         return Err(ENOSPC);
     }
+    device.begin_watch()?;
     device.take_leases();
     if let Err(error) = disk::add(&device) {
         device.dying.store(true, Ordering::Release);

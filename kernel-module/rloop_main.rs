@@ -26,6 +26,7 @@ mod abi;
 mod account;
 mod backing;
 mod bio;
+mod buffered;
 mod chunk;
 mod commit;
 mod control;
@@ -44,6 +45,8 @@ mod process;
 mod provider;
 mod queue;
 mod registry;
+mod request;
+mod run;
 #[expect(
     improper_ctypes,
     reason = "the kernel's structures have fields that are empty without lock debugging"
@@ -54,6 +57,7 @@ mod sync;
 mod sysfs;
 mod trace;
 mod vfs;
+mod watch;
 mod worker;
 
 module! {
@@ -75,6 +79,7 @@ struct Module {
     _control: Pin<KBox<MiscDeviceRegistration<control::Control>>>,
     _registry: registry::Registry,
     _policy: worker::Policy,
+    _watchers: watch::Group,
     _grace: Grace,
 }
 
@@ -83,11 +88,13 @@ impl kernel::Module for Module {
         let registry = registry::Registry::new();
         disk::init(module);
         let policy = worker::Policy::new()?;
+        let watchers = watch::Group::new()?;
         let control = MiscDeviceRegistration::register(control::options());
         Ok(Self {
             _control: KBox::pin_init(control, GFP_KERNEL)?,
             _registry: registry,
             _policy: policy,
+            _watchers: watchers,
             _grace: Grace,
         })
     }

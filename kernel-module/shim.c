@@ -7,6 +7,7 @@
 #include <linux/exportfs_block.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
+#include <linux/fsnotify_backend.h>
 #include <linux/iomap.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
@@ -317,6 +318,73 @@ int rloop_lease_take(struct file *file, u32 flags, void *owner)
 int rloop_lease_give_back(struct file *file, void *owner)
 {
 	return kernel_setlease(file, F_UNLCK, NULL, &owner);
+}
+
+/* Errors that the filesystem below reports. */
+struct rloop_watch {
+	struct fsnotify_mark mark;
+	void *owner;
+};
+
+struct fsnotify_group *rloop_watchers_alloc(void);
+void rloop_watchers_free(struct fsnotify_group *watchers);
+struct rloop_watch *rloop_watch_begin(struct fsnotify_group *watchers, struct super_block *sb, void *owner);
+void rloop_watch_end(struct rloop_watch *watch);
+
+static int rloop_watch_event(struct fsnotify_group *group, u32 mask, const void *data, int data_type,
+			     struct inode *dir, const struct qstr *name, u32 cookie,
+			     struct fsnotify_iter_info *marks)
+{
+	struct fsnotify_mark *mark = fsnotify_iter_sb_mark(marks);
+
+	rloop_filesystem_error(container_of(mark, struct rloop_watch, mark)->owner,
+			       fsnotify_data_error_report(data, data_type)->error);
+	return 0;
+}
+
+static void rloop_watch_free(struct fsnotify_mark *mark)
+{
+	kfree(container_of(mark, struct rloop_watch, mark));
+}
+
+static const struct fsnotify_ops rloop_watch_ops = {
+	.handle_event = rloop_watch_event,
+	.free_mark = rloop_watch_free,
+};
+
+struct fsnotify_group *rloop_watchers_alloc(void)
+{
+	return fsnotify_alloc_group(&rloop_watch_ops, FSNOTIFY_GROUP_DUPS);
+}
+
+void rloop_watchers_free(struct fsnotify_group *watchers)
+{
+	fsnotify_put_group(watchers);
+}
+
+struct rloop_watch *rloop_watch_begin(struct fsnotify_group *watchers, struct super_block *sb, void *owner)
+{
+	struct rloop_watch *watch = kzalloc(sizeof(*watch), GFP_KERNEL);
+	int error;
+
+	if (!watch)
+		return ERR_PTR(-ENOMEM);
+	fsnotify_init_mark(&watch->mark, watchers);
+	watch->mark.mask = FS_ERROR;
+	watch->owner = owner;
+	error = fsnotify_add_mark(&watch->mark, sb, FSNOTIFY_OBJ_TYPE_SB, 0);
+	if (!error)
+		return watch;
+	fsnotify_put_mark(&watch->mark);
+	return ERR_PTR(error);
+}
+
+/* Also waits until nobody is on the way to its owner. */
+void rloop_watch_end(struct rloop_watch *watch)
+{
+	fsnotify_destroy_mark(&watch->mark, watch->mark.group);
+	fsnotify_put_mark(&watch->mark);
+	fsnotify_wait_marks_destroyed();
 }
 
 /* Layouts. */

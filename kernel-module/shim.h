@@ -29,4 +29,7 @@ struct rloop_written {
 void rloop_lease_break(void *owner);
 bool rloop_lease_is_ours(void *owner);
 
+/* In Rust: the filesystem below this device has reported an error, as a positive errno. */
+void rloop_filesystem_error(void *owner, int error);
+
 #endif

@@ -36,6 +36,14 @@ pub(crate) const IOMAP_MAPPED: u32 = 2;
 /// `IOMAP_UNWRITTEN`.
 pub(crate) const IOMAP_UNWRITTEN: u32 = 3;
 
+/// `struct fsnotify_group`: all who watch filesystems.
+#[repr(C)]
+pub(crate) struct Watchers([u8; 0]);
+
+/// `struct rloop_watch`: who watches one.
+#[repr(C)]
+pub(crate) struct Watch([u8; 0]);
+
 type Work = bindings::work_struct;
 type WorkFunction = unsafe extern "C" fn(*mut Work);
 
@@ -99,6 +107,15 @@ extern "C" {
         owner: *mut c_void,
     ) -> c_int;
     pub(crate) fn rloop_lease_give_back(file: *mut bindings::file, owner: *mut c_void) -> c_int;
+
+    pub(crate) fn rloop_watchers_alloc() -> *mut Watchers;
+    pub(crate) fn rloop_watchers_free(watchers: *mut Watchers);
+    pub(crate) fn rloop_watch_begin(
+        watchers: *mut Watchers,
+        sb: *mut bindings::super_block,
+        owner: *mut c_void,
+    ) -> *mut Watch;
+    pub(crate) fn rloop_watch_end(watch: *mut Watch);
 
     pub(crate) fn rloop_has_layouts(sb: *mut bindings::super_block) -> bool;
     pub(crate) fn rloop_map_blocks(

@@ -8,10 +8,11 @@
 //!   published. On a queue of its own: others wait for these.
 //! - *commit*: tells the filesystem of fills. On a queue of its own: io workers wait for it.
 //! - *policy*: takes leases, and gives them back. On a queue of its own, never behind I/O.
+//! - *buffered*: what goes through the page cache; see `buffered`.
 //!
-//! All have a rescuer, and run as what memory reclaim may wait for: allocations in them start no I/O. The first
-//! three have their queues for each device: where devices lie on one another, those of the upper one wait for
-//! those of the lower one, and one rescuer could not do both. No I/O waits for policy.
+//! All but the last have a rescuer, and all run as what memory reclaim may wait for: allocations in them start no
+//! I/O. All but policy have their queues for each device: where devices lie on one another, those of the upper one
+//! wait for those of the lower one, and one rescuer could not do both. No I/O waits for policy.
 
 use core::{
     mem::offset_of,
@@ -23,15 +24,16 @@ use kernel::{bindings, prelude::*, types::Opaque};
 
 use crate::{
     bio::{flag, Bio, BioList},
+    buffered::Buffered,
     device::Device,
     fill::Parked,
     in_flight::Fast,
     queue::{Queue, ANY_CPU},
+    request::{Request, RequestList},
     shim,
     stats::Counter,
     sync::Lock,
     trace::{self, Fallback},
-    vfs::{Request, RequestList},
 };
 
 /// How many io workers a device has: as many bios may wait for the filesystem at a time.
@@ -82,6 +84,7 @@ pub(crate) struct Workers {
     /// How often leases were tried in vain.
     pub(crate) pauses: AtomicU32,
     commit: Opaque<bindings::delayed_work>,
+    pub(crate) buffered: Buffered,
     io_queue: Queue,
     finish_queue: Queue,
     /// Only where there are commits.
@@ -117,6 +120,7 @@ impl Workers {
             complained: AtomicBool::new(false),
             pauses: AtomicU32::new(0),
             commit: Opaque::uninit(),
+            buffered: Buffered::new(index)?,
             io_queue: Queue::new(c"rloop%u", index)?,
             finish_queue: Queue::new(c"rloop%u_finish", index)?,
             commit_queue: if fills {
@@ -171,7 +175,8 @@ impl Workers {
         let retry = unsafe { &raw mut (*self.retry.get()).work };
         !current.is_null()
             && (self.is_io(current)
-                || [self.finish.get(), self.recall.get(), retry].contains(&current))
+                || [self.finish.get(), self.recall.get(), retry].contains(&current)
+                || self.buffered.is_current())
     }
 
     fn is_io(&self, work: *mut bindings::work_struct) -> bool {
@@ -234,6 +239,28 @@ impl Workers {
         if waiting.bios.append(&mut waiting.parked.bios) {
             self.wake(waiting);
         }
+    }
+
+    /// Takes bios from the front of what waits, as long as they are wanted.
+    pub(crate) fn take_while(&self, mut wanted: impl FnMut(&Bio) -> bool) -> BioList {
+        let mut taken = BioList::new();
+        let mut waiting = self.waiting.lock();
+        while waiting.bios.first().is_some_and(&mut wanted) {
+            if let Some(bio) = waiting.bios.pop() {
+                taken.push(bio);
+            }
+        }
+        taken
+    }
+
+    /// Puts bios back to where they were taken from, by an io worker, who is going to look again.
+    pub(crate) fn put_back(&self, mut bios: BioList) {
+        if bios.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        bios.append(&mut waiting.bios);
+        waiting.bios = bios;
     }
 
     /// Keeps a fill until it is committed.

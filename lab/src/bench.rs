@@ -45,6 +45,7 @@ const IMAGE_BYTES: u64 = 128 << 20;
 pub(crate) fn run(options: &Options) -> Result<()> {
     let _module = Module::load()?;
     let disk = NullBlk::new(DISK_MEBIBYTES)?;
+    take_memory_for(disk.device())?;
     let mut report = Report::default();
     for round in 1..=options.rounds {
         println!("round {round} of {}", options.rounds);
@@ -67,6 +68,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Lets a disk in memory have all the memory it needs. It takes it with the first write to a place, and whoever
+/// came first would pay for that.
+fn take_memory_for(disk: &Path) -> Result<()> {
+    let (to, count) = (
+        format!("of={}", disk.display()),
+        format!("count={DISK_MEBIBYTES}"),
+    );
+    run!["dd", "if=/dev/zero", to, "bs=1M", count, "oflag=direct"]?;
+    Ok(())
+}
+
 /// A filesystem with a file on it, written from one end to the other.
 struct Image {
     filesystem: Filesystem,
@@ -75,7 +87,8 @@ struct Image {
 
 impl Image {
     fn new(disk: &NullBlk) -> Result<Self> {
-        let filesystem = Filesystem::make(Kind::Xfs, disk.device())?;
+        // Without a discard, which would give the disk's memory back.
+        let filesystem = Filesystem::make_with(Kind::Xfs, disk.device(), &["-K"], "defaults")?;
         let written = filesystem.path().join("written");
         let file = format!("of={}", written.display());
         let count = format!("count={}", IMAGE_BYTES >> 20);

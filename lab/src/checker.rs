@@ -31,14 +31,14 @@ pub(crate) struct Checker<'a> {
     /// How many threads there are, and how much each of them does.
     pub(crate) threads: u64,
     pub(crate) operations: u64,
-    /// The errno that writes may fail with.
+    /// The errno that it may fail with.
     pub(crate) may_fail: &'a [i32],
     /// Whether holes are made, too.
     pub(crate) makes_holes: bool,
 }
 
 impl Checker<'_> {
-    /// Runs the threads. How many writes failed.
+    /// Runs the threads. How much of it failed.
     pub(crate) fn run(&self) -> Result<u64> {
         let (stop, failed) = (AtomicBool::new(false), AtomicU64::new(0));
         let result = thread::scope(|scope| {
@@ -102,15 +102,14 @@ impl Thread<'_> {
         let (first, count) = self.range();
         match self.random.below(100) {
             n if n < holes => self.make_hole(first, count),
-            n if n < 11 => self.device.sync_all().context("a flush"),
+            n if n < 11 => {
+                let done = self.device.sync_all();
+                self.judge(done).context("a flush")
+            }
             n if n < 55 => self.write(first, count),
-            _ => read(
-                &self.device,
-                self.checker.stamps,
-                (first, count),
-                &mut self.buffer,
-            )
-            .with_context(|| format!("a read of {count} sectors from {first} on")),
+            _ => self
+                .read(first, count)
+                .with_context(|| format!("a read of {count} sectors from {first} on")),
         }
     }
 
@@ -132,6 +131,16 @@ impl Thread<'_> {
             random.below(end)
         };
         (first, count.min(end - first))
+    }
+
+    fn read(&mut self, first: u64, count: u64) -> Result<()> {
+        let (stamps, range) = (self.checker.stamps, (first, count));
+        let done = read(&self.device, stamps, range, &mut self.buffer);
+        match done.map_err(|error| error.downcast::<io::Error>()) {
+            Ok(()) => Ok(()),
+            Err(Ok(error)) => Ok(self.judge(Err(error))?),
+            Err(Err(wrong)) => Err(wrong),
+        }
     }
 
     fn write(&mut self, first: u64, count: u64) -> Result<()> {

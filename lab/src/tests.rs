@@ -11,6 +11,7 @@ mod disk_errors;
 mod doctor;
 mod durability;
 mod durability_inner;
+mod faults;
 mod freeze;
 mod fuzz;
 mod holes;
@@ -21,7 +22,10 @@ mod mapping;
 mod memory;
 mod module;
 mod neighbours;
+mod nfs;
 mod provoked;
+mod runs;
+mod shutdown;
 mod space;
 mod stale;
 mod stock;
@@ -43,6 +47,7 @@ pub(crate) fn all() -> Vec<Test> {
         module::tests(),
         mapping::tests(),
         holes::tests(),
+        runs::tests(),
         space::tests(),
         stale::tests(),
         load::tests(),
@@ -55,11 +60,14 @@ pub(crate) fn all() -> Vec<Test> {
         durability::tests(),
         durability_inner::tests(),
         neighbours::tests(),
+        nfs::tests(),
         dashboard::tests(),
         dashboard_module::tests(),
         freeze::tests(),
         attachment::tests(),
         disk_errors::tests(),
+        shutdown::tests(),
+        faults::tests(),
         memory::tests(),
     ]
     .into_iter()

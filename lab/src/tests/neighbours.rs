@@ -45,6 +45,15 @@ pub(super) fn tests() -> Vec<Test> {
         on("neighbour_truncates", &MAPPED, |guest, kind| {
             each_mode(guest, kind, truncates)
         }),
+        on("neighbour_cuts_the_device", &[Kind::Ext4], |guest, kind| {
+            each_mode(guest, kind, cuts)
+        }),
+        // In both modes, which takes longer.
+        super::on_request(on(
+            "neighbour_cuts_the_device",
+            &[Kind::Xfs],
+            |guest, kind| each_mode(guest, kind, cuts),
+        )),
         on("neighbour_punches", &MAPPED, |guest, kind| {
             each_mode(guest, kind, punches)
         }),
@@ -216,6 +225,43 @@ fn truncates(scene: &Scene, _seed: u64) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Half of what the device shows, and gives it back as a hole. The device stays as long as it was if that is over
+/// before it is mapped again; else it is cut too, and `rloop resize` makes it whole.
+fn cuts(scene: &Scene, _seed: u64) -> Result<()> {
+    const LEFT: u64 = DEVICE_BYTES / 2;
+    let stamps = &scene.load().stamps;
+    let device = scene.attached.device();
+    let has_length = |bytes: u64| -> Result<bool> {
+        Ok(run!["blockdev", "--getsize64", device]? == bytes.to_string())
+    };
+    scene.under_load(|| Ok(()))?;
+    for waits in [false, true] {
+        let first = LEFT / SECTOR as u64;
+        let begun = stamps.begin_zeros(first, stamps.sectors() - first);
+        let mut file = for_writing(&scene.path)?;
+        file.set_len(LEFT)?;
+        if waits {
+            drop(file);
+            scene.attached.wait_for_provider(scene.best())?;
+            while !has_length(LEFT)? {
+                sleep(Duration::from_millis(20));
+            }
+            file = for_writing(&scene.path)?;
+        }
+        file.set_len(DEVICE_BYTES + TAIL_BYTES)?;
+        stamps.end_zeros(begun, true);
+        drop(file);
+        if waits {
+            run!["rloop", "resize", device]?;
+        }
+        ensure!(has_length(DEVICE_BYTES)?, "the device is not whole again");
+        scene.settle()?;
+        scene.under_load(|| Ok(()))?;
+        scene.settle()?;
+    }
+    Ok(())
 }
 
 /// What the device shows becomes zeros, and none of it is seen again.

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::checker::Checker;
 use crate::command::run;
 use crate::device_mapper::Mapped;
-use crate::direct::{self, SECTOR};
+use crate::direct::{self, Buffer, SECTOR};
 use crate::filesystem::{Filesystem, Kind};
 use crate::guest::Guest;
 use crate::rloop_device::{Mode, RloopDevice};
@@ -22,6 +23,10 @@ pub(super) fn tests() -> Vec<Test> {
     let xfs = super::of_module_on_each("out_of_space", &[Kind::Xfs], out_of_space);
     tests.extend(xfs.into_iter().map(Test::on_request));
     tests.push(super::of_module("out_of_quota/xfs", out_of_quota));
+    tests.push(super::of_module(
+        "out_of_room_for_shared/xfs",
+        out_of_room_for_shared,
+    ));
     tests
 }
 
@@ -99,6 +104,39 @@ fn out_of_quota(guest: &mut Guest) -> Result<()> {
         below.unmount_and_check()?;
     }
     Ok(())
+}
+
+/// Parts of blocks that another file has too are written through the page cache. Without room for blocks of its own,
+/// XFS first writes back all that others have there, and waits for its workers to do so.
+fn out_of_room_for_shared(guest: &mut Guest) -> Result<()> {
+    const PART: u64 = 3 * SECTOR as u64;
+    let below = Filesystem::make_with(Kind::Xfs, guest.scratch(0)?, &[], "prjquota")?;
+    let (path, place) = (below.written_file("disk.img", ROOM_BYTES)?, below.path());
+    run!["cp", "--reflink=always", &path, place.join("clone.img")]?;
+    let quota = |command: &str| run!["xfs_quota", "-x", "-c", command, place];
+    quota(&format!("project -s -p {} 7", path.display()))?;
+    quota(&format!("limit -p bhard={}k 7", ROOM_BYTES >> 10))?;
+    let attached = RloopDevice::attach_with(&path, Mode::DEFAULT, &["--block-size", "512"])?;
+    let device = direct::open(attached.device(), true)?;
+    let mut buffer = Buffer::new(SECTOR);
+    let sector = &mut buffer.bytes()[..SECTOR];
+    sector.fill(b'S');
+    let refused = device.write_all_at(sector, PART);
+    ensure!(
+        refused.is_err_and(|error| error.raw_os_error() == Some(libc::ENOSPC)),
+        "there was room for a block of its own"
+    );
+    quota("limit -p bhard=0 7")?;
+    device.write_all_at(sector, PART).context("with room")?;
+    device.sync_all()?;
+    drop(device);
+    attached.detach()?;
+    let held = fs::read(&path)?;
+    ensure!(
+        held[PART as usize..][..SECTOR] == *sector,
+        "what had room is not in the file"
+    );
+    below.unmount_and_check()
 }
 
 fn one_round(
