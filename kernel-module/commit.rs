@@ -13,7 +13,7 @@ use crate::{
     fast::From,
     shim::{self, Written},
     stats::Counter,
-    trace,
+    trace::{self, How},
 };
 
 /// How many fills wait to be made durable.
@@ -105,14 +105,16 @@ impl Device {
         }
         let count = batch.extents().len();
         let fills = self.fills.filled.take();
-        let started = trace::now();
-        trace::commit_begin(self, fills);
+        let traced = trace::Commit::begin(self, How::Layout, fills);
+        for range in &written[..count] {
+            traced.range(self, range.offset, range.length);
+        }
         // SAFETY: The filesystem has layouts and we hold one; the ranges are whole blocks that this
         // device has written.
         let committed = to_result(unsafe {
             shim::rloop_commit_blocks(self.backing.inode(), written.as_ptr(), count as i32)
         });
-        trace::commit_end(self, fills, trace::now() - started, errno(committed));
+        traced.end(self, errno(committed));
         self.stats.add(Counter::Commits, 1);
         if committed.is_err() {
             self.fills.filled.add(fills);

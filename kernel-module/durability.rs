@@ -27,7 +27,7 @@ use crate::{
     bio::{errno, Bio},
     device::Device,
     stats::Counter,
-    trace::{self, Vfs},
+    trace::{self, How, Vfs},
 };
 
 /// What a device knows of its durability.
@@ -107,10 +107,9 @@ impl Device {
     /// Makes what the filesystem knows durable.
     pub(crate) fn sync(&self) -> Result {
         let fills = self.fills.written.take();
-        let started = trace::now();
-        trace::commit_begin(self, fills);
+        let traced = trace::Commit::begin(self, How::Vfs, fills);
         let synced = self.workers.may_block(|| self.backing.sync());
-        trace::commit_end(self, fills, trace::now() - started, errno(synced));
+        traced.end(self, errno(synced));
         self.stats.add(Counter::Commits, 1);
         if let Err(error) = synced {
             self.fills.written.add(fills);

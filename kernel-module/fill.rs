@@ -52,6 +52,8 @@ pub(crate) struct Fills {
     pub(crate) filled: Uncommitted,
     /// Filled by the filesystem and not synced, for tracing.
     pub(crate) written: Uncommitted,
+    /// How many commits there were, for tracing.
+    pub(crate) commits: AtomicU64,
 }
 
 impl Fills {
@@ -60,6 +62,7 @@ impl Fills {
             in_flight: AtomicU64::new(0),
             filled: Uncommitted::new(),
             written: Uncommitted::new(),
+            commits: AtomicU64::new(0),
         }
     }
 }
@@ -227,7 +230,10 @@ impl Device {
         let ns = trace::since(came_ns);
         trace::fill_data(self, part, How::Layout, ns, error_of(status));
         // SAFETY: As the caller says.
-        unsafe { self.leave_early(clone) };
+        unsafe {
+            Fast::set_filled(clone, ns);
+            self.leave_early(clone);
+        }
         self.fill_is_over();
         if failed || !self.options.commit_each {
             self.workers.commit_in(COMMIT_AFTER_MS);

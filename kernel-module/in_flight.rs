@@ -8,7 +8,7 @@ use kernel::bindings;
 
 use crate::{
     account::Account,
-    bio::{error_of, Bio, Op},
+    bio::{error_of, flag, Bio, Op},
     device::Device,
     extent::{map::Spare, Extent},
     fast::From,
@@ -17,7 +17,7 @@ use crate::{
     shim,
     stats::Counter,
     sync::MapUse,
-    trace::{self, Begun, Part, Target},
+    trace::{self, Begun, Outcome, Part, Target},
 };
 
 /// What I/O holds until it completes.
@@ -54,8 +54,11 @@ pub(crate) struct Fast {
     account: Account,
     original: Bio,
     held: Held,
-    /// When the driver got it; 0 if nobody listened then.
-    came_ns: u64,
+    begun: Begun,
+    /// How long after the driver got it a fill's data was there, in nanoseconds; 0 before, and of others.
+    filled_ns: u64,
+    /// It asks to be durable when it ends.
+    durable: bool,
     to: Target,
 }
 
@@ -68,9 +71,15 @@ impl Fast {
     }
 
     fn trace(&self, status: u32) {
-        let ns = trace::since(self.came_ns);
+        let outcome = Outcome {
+            came_ns: self.begun.came_ns,
+            wait_ns: self.begun.wait_ns,
+            filled_ns: self.filled_ns,
+            durable: self.durable,
+            error: error_of(status),
+        };
         // SAFETY: The device lives until its last bio has ended, and this one has not.
-        trace::io_done(unsafe { &*self.device }, &self.to, ns, error_of(status));
+        trace::io_done(unsafe { &*self.device }, &self.to, &outcome);
     }
 
     /// Where in the file, in bytes.
@@ -101,6 +110,15 @@ impl Fast {
         spare.take().unwrap_or(Spare::new())
     }
 
+    /// Notes that a fill's data is there, so long after the driver got it.
+    ///
+    /// # Safety
+    /// As for [`Fast::part_of`].
+    pub(crate) unsafe fn set_filled(clone: *mut bindings::bio, ns: u64) {
+        // SAFETY: As the caller says.
+        unsafe { (*Self::of(clone)).filled_ns = ns };
+    }
+
     /// Its part of the file, the block layer's status, and when the driver got it.
     ///
     /// # Safety
@@ -109,7 +127,7 @@ impl Fast {
         // SAFETY: As the caller says.
         unsafe {
             let fast = &*Self::of(clone);
-            (fast.to.part, (*clone).bi_status.into(), fast.came_ns)
+            (fast.to.part, (*clone).bi_status.into(), fast.begun.came_ns)
         }
     }
 }
@@ -143,6 +161,7 @@ impl Device {
             sector: self.geometry.remap(bio.sector(), extent.start, extent.disk),
         };
         let begun = Begun::now(&bio, from);
+        let durable = bio.has(flag::FUA);
         trace::io_submit(self, &to, begun.wait_ns);
         // SAFETY: The clone is new and ours, with room for a `Fast` before it; the original stays until
         // the clone has ended.
@@ -155,7 +174,9 @@ impl Device {
                 account: Account::start(&bio),
                 original: bio,
                 held,
-                came_ns: begun.came_ns,
+                begun,
+                filled_ns: 0,
+                durable,
                 to,
             });
             bindings::submit_bio_noacct(clone);
@@ -268,10 +289,14 @@ unsafe extern "C" fn flushed(clone: *mut bindings::bio) {
         let original = Bio::from_raw((*clone).bi_private.cast());
         let device = &*(*original.disk()).private_data.cast::<Device>();
         let status = u32::from((*clone).bi_status);
-        let ns = trace::since(Fast::of(clone).cast::<u64>().read());
+        let outcome = Outcome {
+            came_ns: Fast::of(clone).cast::<u64>().read(),
+            error: error_of(status),
+            ..Outcome::default()
+        };
         bindings::bio_put(clone);
         let to = device.flush_target(&original);
-        trace::io_done(device, &to, ns, error_of(status));
+        trace::io_done(device, &to, &outcome);
         original.end(status);
     }
 }

@@ -61,7 +61,7 @@ impl Request {
     /// `request` is memory for one, of the device's pool, and ours.
     pub(crate) unsafe fn write(request: *mut Self, device: &Device, bio: Bio, fills: bool) {
         let part = device.part(&bio);
-        let traced = Vfs::submit(device, &bio);
+        let mut traced = Vfs::submit(device, &bio);
         if fills {
             traced.fill_begin(device, How::by_vfs(device.is_durable(&bio)));
         }

@@ -12,13 +12,14 @@
  * count every request once; the other events tell more of some of them. Parts that are refused
  * before they go anywhere are in none.
  *
- * ns, of what ends, is the time since the driver got it, and 0 if nobody listened then. wait_ns is how much of
- * it passed until a worker took it, and 0 only if it was done in the context of who submitted it.
+ * came_ns, of what ends, is when the driver got it by ktime_get_ns(), and 0 if nobody listened then. ns is how long
+ * something took; wait_ns how long it took from came_ns until a worker had it, and 0 only if it was done in the
+ * context of who submitted it.
  *
  * RLOOP_TRACE_VERSION changes when a field does, or what an event means; the module says it in
  * /sys/module/rloop/parameters/trace_version.
  */
-#define RLOOP_TRACE_VERSION 1
+#define RLOOP_TRACE_VERSION 2
 
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM rloop
@@ -139,10 +140,14 @@ TRACE_EVENT(rloop_io_submit,
 	TP_printk("dev=%u:%u ino=%llu offset=%llu extent=%llu sector=%llu bytes=%u op=%u wait_ns=%llu",
 		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->extent, __entry->sector, __entry->bytes, __entry->op, __entry->wait_ns));
 
-/* I/O that went straight to the disk has ended. */
+/*
+ * I/O that went straight to the disk has ended. filled_ns is how long after came_ns a fill's data was there,
+ * and 0 if it was no fill; durable is 1 if it asked to be durable by then.
+ */
 TRACE_EVENT(rloop_io_done,
-	TP_PROTO(u32 dev, u64 ino, u64 offset, u64 extent, u64 sector, u32 bytes, u32 op, u64 ns, int error),
-	TP_ARGS(dev, ino, offset, extent, sector, bytes, op, ns, error),
+	TP_PROTO(u32 dev, u64 ino, u64 offset, u64 extent, u64 sector, u32 bytes, u32 op, u64 came_ns, int error,
+		 u64 wait_ns, u64 filled_ns, u32 durable),
+	TP_ARGS(dev, ino, offset, extent, sector, bytes, op, came_ns, error, wait_ns, filled_ns, durable),
 	TP_STRUCT__entry(
 		__field(u32, dev)
 		__field(u64, ino)
@@ -151,8 +156,11 @@ TRACE_EVENT(rloop_io_done,
 		__field(u64, sector)
 		__field(u32, bytes)
 		__field(u32, op)
-		__field(u64, ns)
+		__field(u64, came_ns)
 		__field(int, error)
+		__field(u64, wait_ns)
+		__field(u64, filled_ns)
+		__field(u32, durable)
 	),
 	TP_fast_assign(
 		__entry->dev = dev;
@@ -162,16 +170,19 @@ TRACE_EVENT(rloop_io_done,
 		__entry->sector = sector;
 		__entry->bytes = bytes;
 		__entry->op = op;
-		__entry->ns = ns;
+		__entry->came_ns = came_ns;
 		__entry->error = error;
+		__entry->wait_ns = wait_ns;
+		__entry->filled_ns = filled_ns;
+		__entry->durable = durable;
 	),
-	TP_printk("dev=%u:%u ino=%llu offset=%llu extent=%llu sector=%llu bytes=%u op=%u ns=%llu error=%d",
-		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->extent, __entry->sector, __entry->bytes, __entry->op, __entry->ns, __entry->error));
+	TP_printk("dev=%u:%u ino=%llu offset=%llu extent=%llu sector=%llu bytes=%u op=%u came_ns=%llu error=%d wait_ns=%llu filled_ns=%llu durable=%u",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->extent, __entry->sector, __entry->bytes, __entry->op, __entry->came_ns, __entry->error, __entry->wait_ns, __entry->filled_ns, __entry->durable));
 
 /* A read was answered with zeros, without I/O. */
 TRACE_EVENT(rloop_zero_read,
-	TP_PROTO(u32 dev, u64 ino, u64 offset, u32 bytes, u32 state, u64 wait_ns, u64 ns),
-	TP_ARGS(dev, ino, offset, bytes, state, wait_ns, ns),
+	TP_PROTO(u32 dev, u64 ino, u64 offset, u32 bytes, u32 state, u64 wait_ns, u64 came_ns),
+	TP_ARGS(dev, ino, offset, bytes, state, wait_ns, came_ns),
 	TP_STRUCT__entry(
 		__field(u32, dev)
 		__field(u64, ino)
@@ -179,7 +190,7 @@ TRACE_EVENT(rloop_zero_read,
 		__field(u32, bytes)
 		__field(u32, state)
 		__field(u64, wait_ns)
-		__field(u64, ns)
+		__field(u64, came_ns)
 	),
 	TP_fast_assign(
 		__entry->dev = dev;
@@ -188,10 +199,10 @@ TRACE_EVENT(rloop_zero_read,
 		__entry->bytes = bytes;
 		__entry->state = state;
 		__entry->wait_ns = wait_ns;
-		__entry->ns = ns;
+		__entry->came_ns = came_ns;
 	),
-	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%u state=%u wait_ns=%llu ns=%llu",
-		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes, __entry->state, __entry->wait_ns, __entry->ns));
+	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%u state=%u wait_ns=%llu came_ns=%llu",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes, __entry->state, __entry->wait_ns, __entry->came_ns));
 
 /*
  * A worker asks the filesystem: to read, to write, to free or to zero blocks; or to make everything durable.
@@ -220,11 +231,12 @@ TRACE_EVENT(rloop_vfs_submit,
 
 /*
  * The filesystem has done it; direct is 1 if it was asked to do it past the page cache, and did not refuse
- * that.
+ * that; fills is 1 if it was a fill, and durable 1 if the filesystem was asked to make it durable at once.
  */
 TRACE_EVENT(rloop_vfs_done,
-	TP_PROTO(u32 dev, u64 ino, u64 offset, u32 bytes, u32 op, u64 wait_ns, u64 ns, int error, u32 direct),
-	TP_ARGS(dev, ino, offset, bytes, op, wait_ns, ns, error, direct),
+	TP_PROTO(u32 dev, u64 ino, u64 offset, u32 bytes, u32 op, u64 wait_ns, u64 came_ns, int error, u32 direct,
+		 u32 fills, u32 durable),
+	TP_ARGS(dev, ino, offset, bytes, op, wait_ns, came_ns, error, direct, fills, durable),
 	TP_STRUCT__entry(
 		__field(u32, dev)
 		__field(u64, ino)
@@ -232,9 +244,11 @@ TRACE_EVENT(rloop_vfs_done,
 		__field(u32, bytes)
 		__field(u32, op)
 		__field(u64, wait_ns)
-		__field(u64, ns)
+		__field(u64, came_ns)
 		__field(int, error)
 		__field(u32, direct)
+		__field(u32, fills)
+		__field(u32, durable)
 	),
 	TP_fast_assign(
 		__entry->dev = dev;
@@ -243,12 +257,14 @@ TRACE_EVENT(rloop_vfs_done,
 		__entry->bytes = bytes;
 		__entry->op = op;
 		__entry->wait_ns = wait_ns;
-		__entry->ns = ns;
+		__entry->came_ns = came_ns;
 		__entry->error = error;
 		__entry->direct = direct;
+		__entry->fills = fills;
+		__entry->durable = durable;
 	),
-	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%u op=%u wait_ns=%llu ns=%llu error=%d direct=%u",
-		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes, __entry->op, __entry->wait_ns, __entry->ns, __entry->error, __entry->direct));
+	TP_printk("dev=%u:%u ino=%llu offset=%llu bytes=%u op=%u wait_ns=%llu came_ns=%llu error=%d direct=%u fills=%u durable=%u",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->offset, __entry->bytes, __entry->op, __entry->wait_ns, __entry->came_ns, __entry->error, __entry->direct, __entry->fills, __entry->durable));
 
 /*
  * A write into a range without data begins, on a device that is mapped. how is 0 through the filesystem, to be
@@ -301,44 +317,75 @@ TRACE_EVENT(rloop_fill_data,
 
 /*
  * Fills are being made durable: fills of them, those whose data was written since. On a device that fills on disk,
- * those and the ones through the filesystem are made durable one after the other.
+ * those and the ones through the filesystem are made durable one after the other. commit is the number of this one
+ * among the device's; how is 0 if the file is synced, which makes durable what the filesystem had written by the
+ * beginning, and 1 if the filesystem is told of fills on the disk, which makes those durable that it is told of.
  */
 TRACE_EVENT(rloop_commit_begin,
-	TP_PROTO(u32 dev, u64 ino, u64 fills),
-	TP_ARGS(dev, ino, fills),
+	TP_PROTO(u32 dev, u64 ino, u64 fills, u64 commit, u32 how),
+	TP_ARGS(dev, ino, fills, commit, how),
 	TP_STRUCT__entry(
 		__field(u32, dev)
 		__field(u64, ino)
 		__field(u64, fills)
+		__field(u64, commit)
+		__field(u32, how)
 	),
 	TP_fast_assign(
 		__entry->dev = dev;
 		__entry->ino = ino;
 		__entry->fills = fills;
+		__entry->commit = commit;
+		__entry->how = how;
 	),
-	TP_printk("dev=%u:%u ino=%llu fills=%llu",
-		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->fills));
+	TP_printk("dev=%u:%u ino=%llu fills=%llu commit=%llu how=%u",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->fills, __entry->commit, __entry->how));
 
-/* They are durable, or an error says they may not be. */
+/* Fills on the disk that the filesystem is told of in that commit. */
+TRACE_EVENT(rloop_commit_range,
+	TP_PROTO(u32 dev, u64 ino, u64 commit, u64 offset, u64 bytes),
+	TP_ARGS(dev, ino, commit, offset, bytes),
+	TP_STRUCT__entry(
+		__field(u32, dev)
+		__field(u64, ino)
+		__field(u64, commit)
+		__field(u64, offset)
+		__field(u64, bytes)
+	),
+	TP_fast_assign(
+		__entry->dev = dev;
+		__entry->ino = ino;
+		__entry->commit = commit;
+		__entry->offset = offset;
+		__entry->bytes = bytes;
+	),
+	TP_printk("dev=%u:%u ino=%llu commit=%llu offset=%llu bytes=%llu",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->commit, __entry->offset, __entry->bytes));
+
+/* They are durable, or an error says they may not be; began_ns is when that began. */
 TRACE_EVENT(rloop_commit_end,
-	TP_PROTO(u32 dev, u64 ino, u64 fills, u64 ns, int error),
-	TP_ARGS(dev, ino, fills, ns, error),
+	TP_PROTO(u32 dev, u64 ino, u64 fills, u64 began_ns, int error, u64 commit, u32 how),
+	TP_ARGS(dev, ino, fills, began_ns, error, commit, how),
 	TP_STRUCT__entry(
 		__field(u32, dev)
 		__field(u64, ino)
 		__field(u64, fills)
-		__field(u64, ns)
+		__field(u64, began_ns)
 		__field(int, error)
+		__field(u64, commit)
+		__field(u32, how)
 	),
 	TP_fast_assign(
 		__entry->dev = dev;
 		__entry->ino = ino;
 		__entry->fills = fills;
-		__entry->ns = ns;
+		__entry->began_ns = began_ns;
 		__entry->error = error;
+		__entry->commit = commit;
+		__entry->how = how;
 	),
-	TP_printk("dev=%u:%u ino=%llu fills=%llu ns=%llu error=%d",
-		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->fills, __entry->ns, __entry->error));
+	TP_printk("dev=%u:%u ino=%llu fills=%llu began_ns=%llu error=%d commit=%llu how=%u",
+		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino, __entry->fills, __entry->began_ns, __entry->error, __entry->commit, __entry->how));
 
 /*
  * A worker has to look at it, and it goes its way from there. reason is why: 0 nothing is known of the range, 1 it

@@ -24,19 +24,23 @@ FIRE(extent_insert, (u32 dev, u64 ino, u64 offset, u64 bytes, u64 sector, u32 st
 FIRE(extent_drop, (u32 dev, u64 ino, u64 offset, u64 bytes), (dev, ino, offset, bytes))
 FIRE(io_submit, (u32 dev, u64 ino, u64 offset, u64 extent, u64 sector, u32 bytes, u32 op, u64 wait_ns),
      (dev, ino, offset, extent, sector, bytes, op, wait_ns))
-FIRE(io_done, (u32 dev, u64 ino, u64 offset, u64 extent, u64 sector, u32 bytes, u32 op, u64 ns, int error),
-     (dev, ino, offset, extent, sector, bytes, op, ns, error))
-FIRE(zero_read, (u32 dev, u64 ino, u64 offset, u32 bytes, u32 state, u64 wait_ns, u64 ns),
-     (dev, ino, offset, bytes, state, wait_ns, ns))
+FIRE(io_done, (u32 dev, u64 ino, u64 offset, u64 extent, u64 sector, u32 bytes, u32 op, u64 came_ns, int error,
+	       u64 wait_ns, u64 filled_ns, u32 durable),
+     (dev, ino, offset, extent, sector, bytes, op, came_ns, error, wait_ns, filled_ns, durable))
+FIRE(zero_read, (u32 dev, u64 ino, u64 offset, u32 bytes, u32 state, u64 wait_ns, u64 came_ns),
+     (dev, ino, offset, bytes, state, wait_ns, came_ns))
 FIRE(vfs_submit, (u32 dev, u64 ino, u64 offset, u32 bytes, u32 op, u64 wait_ns),
      (dev, ino, offset, bytes, op, wait_ns))
-FIRE(vfs_done, (u32 dev, u64 ino, u64 offset, u32 bytes, u32 op, u64 wait_ns, u64 ns, int error, u32 direct),
-     (dev, ino, offset, bytes, op, wait_ns, ns, error, direct))
+FIRE(vfs_done, (u32 dev, u64 ino, u64 offset, u32 bytes, u32 op, u64 wait_ns, u64 came_ns, int error, u32 direct,
+		u32 fills, u32 durable),
+     (dev, ino, offset, bytes, op, wait_ns, came_ns, error, direct, fills, durable))
 FIRE(fill_begin, (u32 dev, u64 ino, u64 offset, u64 bytes, u32 how), (dev, ino, offset, bytes, how))
 FIRE(fill_data, (u32 dev, u64 ino, u64 offset, u64 bytes, u32 how, u64 ns, int error),
      (dev, ino, offset, bytes, how, ns, error))
-FIRE(commit_begin, (u32 dev, u64 ino, u64 fills), (dev, ino, fills))
-FIRE(commit_end, (u32 dev, u64 ino, u64 fills, u64 ns, int error), (dev, ino, fills, ns, error))
+FIRE(commit_begin, (u32 dev, u64 ino, u64 fills, u64 commit, u32 how), (dev, ino, fills, commit, how))
+FIRE(commit_range, (u32 dev, u64 ino, u64 commit, u64 offset, u64 bytes), (dev, ino, commit, offset, bytes))
+FIRE(commit_end, (u32 dev, u64 ino, u64 fills, u64 began_ns, int error, u64 commit, u32 how),
+     (dev, ino, fills, began_ns, error, commit, how))
 FIRE(fallback, (u32 dev, u64 ino, u64 offset, u64 bytes, u32 op, u32 reason),
      (dev, ino, offset, bytes, op, reason))
 FIRE(invalidate, (u32 dev, u64 ino, u64 offset, u64 bytes), (dev, ino, offset, bytes))

@@ -11,13 +11,15 @@ use crate::{
 };
 
 mod clock;
+mod commit;
 mod part;
 mod raw;
 mod vfs;
 
 pub(crate) use self::{
     clock::{clock, now, since, Begun},
-    part::{Fallback, How, Part, Target},
+    commit::Commit,
+    part::{Fallback, How, Outcome, Part, Target},
     vfs::Vfs,
 };
 
@@ -86,7 +88,7 @@ pub(crate) fn io_submit(device: &Device, to: &Target, wait_ns: u64) {
 }
 
 #[inline]
-pub(crate) fn io_done(device: &Device, to: &Target, ns: u64, error: c_int) {
+pub(crate) fn io_done(device: &Device, to: &Target, outcome: &Outcome) {
     let Part { offset, bytes, op } = to.part;
     fire!(
         device,
@@ -96,8 +98,11 @@ pub(crate) fn io_done(device: &Device, to: &Target, ns: u64, error: c_int) {
         to.sector,
         bytes,
         op as u32,
-        ns,
-        error
+        outcome.came_ns,
+        outcome.error,
+        outcome.wait_ns,
+        outcome.filled_ns,
+        outcome.durable.into()
     );
 }
 
@@ -109,7 +114,7 @@ pub(crate) fn zero_read(device: &Device, part: Part, state: State, begun: Begun)
         part.bytes,
         state as u32,
         begun.wait_ns,
-        since(begun.came_ns)
+        begun.came_ns
     );
 }
 
@@ -133,14 +138,6 @@ pub(crate) fn fill_data(device: &Device, part: Part, how: How, ns: u64, error: c
         ns,
         error
     );
-}
-
-pub(crate) fn commit_begin(device: &Device, fills: u64) {
-    fire!(device, rloop_trace_commit_begin, fills);
-}
-
-pub(crate) fn commit_end(device: &Device, fills: u64, ns: u64, error: c_int) {
-    fire!(device, rloop_trace_commit_end, fills, ns, error);
 }
 
 pub(crate) fn fallback(device: &Device, part: Part, reason: Fallback) {

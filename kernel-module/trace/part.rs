@@ -2,6 +2,8 @@
 
 //! What is traced: which part of the file, where it goes, and why.
 
+use kernel::ffi::c_int;
+
 use crate::bio::Op;
 
 /// A part of the file, in bytes, and what is done to it.
@@ -20,6 +22,21 @@ pub(crate) struct Target {
     pub(crate) extent: u64,
     /// Where on the disk, in sectors.
     pub(crate) sector: u64,
+}
+
+/// How I/O to the disk ended. Times in nanoseconds.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// When the driver got it; 0 if nobody listened then.
+    pub(crate) came_ns: u64,
+    /// How long it waited from then for a worker.
+    pub(crate) wait_ns: u64,
+    /// How long after that a fill's data was there; 0 if it was no fill.
+    pub(crate) filled_ns: u64,
+    /// It asked to be durable by then.
+    pub(crate) durable: bool,
+    /// 0, or a negative errno.
+    pub(crate) error: c_int,
 }
 
 /// Why a worker has to look at I/O.

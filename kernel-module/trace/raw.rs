@@ -34,8 +34,11 @@ extern "C" {
         sector: u64,
         bytes: u32,
         op: u32,
-        ns: u64,
+        came_ns: u64,
         error: c_int,
+        wait_ns: u64,
+        filled_ns: u64,
+        durable: u32,
     );
     pub(super) fn rloop_trace_zero_read(
         dev: u32,
@@ -44,7 +47,7 @@ extern "C" {
         bytes: u32,
         state: u32,
         wait_ns: u64,
-        ns: u64,
+        came_ns: u64,
     );
     pub(super) fn rloop_trace_vfs_submit(
         dev: u32,
@@ -61,9 +64,11 @@ extern "C" {
         bytes: u32,
         op: u32,
         wait_ns: u64,
-        ns: u64,
+        came_ns: u64,
         error: c_int,
         direct: u32,
+        fills: u32,
+        durable: u32,
     );
     pub(super) fn rloop_trace_fill_begin(dev: u32, ino: u64, offset: u64, bytes: u64, how: u32);
     pub(super) fn rloop_trace_fill_data(
@@ -75,8 +80,23 @@ extern "C" {
         ns: u64,
         error: c_int,
     );
-    pub(super) fn rloop_trace_commit_begin(dev: u32, ino: u64, fills: u64);
-    pub(super) fn rloop_trace_commit_end(dev: u32, ino: u64, fills: u64, ns: u64, error: c_int);
+    pub(super) fn rloop_trace_commit_begin(dev: u32, ino: u64, fills: u64, commit: u64, how: u32);
+    pub(super) fn rloop_trace_commit_range(
+        dev: u32,
+        ino: u64,
+        commit: u64,
+        offset: u64,
+        bytes: u64,
+    );
+    pub(super) fn rloop_trace_commit_end(
+        dev: u32,
+        ino: u64,
+        fills: u64,
+        began_ns: u64,
+        error: c_int,
+        commit: u64,
+        how: u32,
+    );
     pub(super) fn rloop_trace_fallback(
         dev: u32,
         ino: u64,

@@ -5,12 +5,19 @@
 use kernel::ffi::c_int;
 
 use super::{fill_begin, fill_data, fire, raw, since, Begun, How, Part};
-use crate::{bio::Bio, device::Device, fast::From};
+use crate::{
+    bio::{flag, Bio, Op},
+    device::Device,
+    fast::From,
+};
 
 /// What goes through the filesystem, from when a worker asks for it until it ends.
 pub(crate) struct Vfs {
     part: Part,
     begun: Begun,
+    fills: bool,
+    /// The filesystem is asked to make it durable at once.
+    durable: bool,
 }
 
 impl Vfs {
@@ -25,7 +32,12 @@ impl Vfs {
             op as u32,
             begun.wait_ns
         );
-        Self { part, begun }
+        Self {
+            part,
+            begun,
+            fills: false,
+            durable: op == Op::Write && (bio.has(flag::FUA) || device.options.commit_each),
+        }
     }
 
     pub(crate) fn done(&self, device: &Device, error: c_int, direct: bool) {
@@ -37,14 +49,17 @@ impl Vfs {
             bytes,
             op as u32,
             self.begun.wait_ns,
-            since(self.begun.came_ns),
+            self.begun.came_ns,
             error,
-            direct.into()
+            direct.into(),
+            self.fills.into(),
+            self.durable.into()
         );
     }
 
     /// The same as a fill.
-    pub(crate) fn fill_begin(&self, device: &Device, how: How) {
+    pub(crate) fn fill_begin(&mut self, device: &Device, how: How) {
+        self.fills = true;
         fill_begin(device, self.part, how);
     }
 

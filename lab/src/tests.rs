@@ -5,6 +5,7 @@ mod bad_input;
 mod command_line;
 mod compare;
 mod dashboard;
+mod dashboard_chain;
 mod dashboard_module;
 mod disk_errors;
 mod doctor;

@@ -156,6 +156,7 @@ impl Told {
                 "events were lost: {}",
                 line["lost"]
             );
+            ensure!(line["lost"]["traces"] == 0, "traces were lost");
         }
         Ok(())
     }
@@ -181,7 +182,7 @@ impl Told {
 pub(crate) struct Extent {
     pub(crate) start: u64,
     pub(crate) len: u64,
-    disk: Option<u64>,
+    pub(crate) disk: Option<u64>,
     pub(crate) state: String,
 }
 

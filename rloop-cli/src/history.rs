@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use crate::model::{DeviceFrame, ExtentFrame, Frame};
+use crate::model::{
+    DeviceFrame, ExtentFrame, Frame,
+    chain::{Committed, Traced},
+};
 use crate::sample::Extent;
 
 /// How far back one can go.
@@ -109,6 +112,14 @@ fn bytes(frame: &Frame, before: Option<&Frame>) -> usize {
             others.any(|other| Arc::ptr_eq(&other.extents, &device.extents))
         })
     };
+    // Of requests and commits only those of the interval are this frame's own.
+    let traced = |device: &DeviceFrame| {
+        let chains = &device.chains;
+        let pointers = chains.requests().len() + chains.commits().len();
+        pointers * size_of::<usize>()
+            + chains.fresh_requests().len() * size_of::<Traced>()
+            + chains.fresh_commits().len() * size_of::<Committed>()
+    };
     let device = |device: &DeviceFrame| {
         let mapping = if shared(device) {
             0
@@ -119,6 +130,7 @@ fn bytes(frame: &Frame, before: Option<&Frame>) -> usize {
         let touched = device.touched.iter();
         mapping
             + size_of::<DeviceFrame>()
+            + traced(device)
             + touched
                 .map(|extent| size_of::<ExtentFrame>() + buckets(extent))
                 .sum::<usize>()

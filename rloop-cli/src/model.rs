@@ -1,15 +1,19 @@
 //! What two samples mean: rates, percentiles and findings. The only place they are computed.
 
+pub mod chain;
 mod derive;
 mod extents;
 mod findings;
+mod frames;
 mod latency;
 mod rloop;
 
 use std::sync::Arc;
 
+pub use chain::Chains;
 pub use derive::derive;
 pub(crate) use extents::gallop;
+pub use frames::Frames;
 pub use rloop::{RloopFrame, Ways};
 
 use rloop_common::op::OPS;
@@ -128,6 +132,9 @@ pub struct DeviceFrame {
     pub submitters: Vec<Submitter>,
     /// What only devices of rloop have.
     pub rloop: Option<RloopFrame>,
+    /// Requests and commits that were traced, and what links them: of this interval, and those kept of before if
+    /// the frame is one of [`Frames`].
+    pub chains: Chains,
     /// What is wrong and what to do.
     pub findings: Vec<Finding>,
     /// What cannot be shown for this device.

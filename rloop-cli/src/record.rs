@@ -21,7 +21,7 @@ use crate::sample::{Extent, Sample};
 /// The first bytes of every recording.
 pub const MAGIC: [u8; 8] = *b"rloopREC";
 /// The version this program writes, and the only one it reads.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// No frame is longer: a damaged length must not make us ask for all memory.
 const FRAME_MAX: usize = 64 << 20;
 

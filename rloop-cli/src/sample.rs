@@ -1,6 +1,7 @@
 //! Raw counters at one instant. All counters only grow while a device keeps its `instance`.
 
 mod rloop;
+mod trace;
 
 use std::{fmt, sync::Arc};
 
@@ -8,6 +9,7 @@ use rloop_common::op::OPS;
 use serde::{Deserialize, Serialize};
 
 pub use rloop::{Moved, RloopSample};
+pub use trace::{Commit, CommitKind, Request, Route, Times, Traces};
 
 /// Everything a [`Source`](crate::source::Source) knows at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,6 +41,8 @@ pub struct Lost {
     pub recursion: u64,
     /// Requests that belong to no known extent.
     pub unattributed: u64,
+    /// Single requests and commits that were to be told of and found no room: they are counted all the same.
+    pub traces: u64,
 }
 
 /// What the probes cost, estimated from sampled BPF statistics.
@@ -114,6 +118,8 @@ pub struct DeviceSample {
     pub submitters: Vec<Submitter>,
     /// What only devices of rloop have.
     pub rloop: Option<RloopSample>,
+    /// Single requests and commits that ended since the sample before.
+    pub traces: Traces,
     /// What cannot be shown for this device.
     pub unavailable: Vec<Unavailable>,
 }

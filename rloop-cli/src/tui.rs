@@ -5,6 +5,7 @@ pub mod bindings;
 pub mod order;
 pub mod term;
 pub mod theme;
+pub mod trail;
 pub mod units;
 pub mod view;
 pub mod widget;

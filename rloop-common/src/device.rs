@@ -1,6 +1,7 @@
 //! The counters of one device, one block per CPU.
 
 use crate::bucket::{COARSE_BUCKETS, FINE_BUCKETS};
+use crate::chain::Tracing;
 use crate::extent::Found;
 use crate::op::OPS;
 use crate::rloop::Rloop;
@@ -118,6 +119,8 @@ pub struct DeviceBlock {
     pub split: Split,
     /// Which of them are split.
     pub sampling: Sampling,
+    /// Which requests are told of one by one.
+    pub tracing: Tracing,
     /// What the probes last looked up in the extent table.
     pub found: Found,
     /// The octave of the last latency: most have the same.
@@ -152,6 +155,7 @@ const _: () = assert!(
     size_of::<DeviceBlock>()
         == 5 * 56
             + 56
+            + 24
             + 24
             + 32
             + 8

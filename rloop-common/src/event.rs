@@ -24,7 +24,8 @@ pub struct Event {
     pub time_ns: u64,
     /// Commits: how long it took. Else 0.
     pub duration_ns: u64,
-    /// Error: byte offset of the request. Else 0.
+    /// Error: byte offset of the request. Commit: when the filesystem got the flush that waited for it, monotonic
+    /// nanoseconds. Else 0.
     pub detail: u64,
 }
 

@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod bucket;
+pub mod chain;
 pub mod device;
 pub mod event;
 pub mod extent;

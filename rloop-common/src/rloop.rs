@@ -4,7 +4,7 @@ use crate::op::OPS;
 
 /// The version of the module's tracepoints that the probes know (`RLOOP_TRACE_VERSION` in
 /// `kernel-module/rloop_trace.h`).
-pub const TRACE_VERSION: u32 = 1;
+pub const TRACE_VERSION: u32 = 2;
 
 /// A device of the module, by its minor number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

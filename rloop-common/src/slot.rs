@@ -24,15 +24,16 @@ pub struct Slot {
     pub op: u32,
     /// How many requests this one stands for in the split of time; 0 if nobody asks when it was where.
     pub weight: u32,
-    /// 1 once it was seen to go by direct I/O.
-    pub direct: u32,
+    /// Bits of [`mark`](crate::chain::mark): what it is besides its operation.
+    pub marks: u32,
     /// 1 once its tag was used while the device is watched.
     pub is_known: u32,
     /// 1 once a part of it has completed: it no longer says itself what it was.
     pub is_partly_done: u32,
     /// 1 if it is split and was submitted together with others.
     pub is_batched: u32,
-    /// What is known for the split of its time, if it is split.
+    /// What is known for the split of its time, if it is split; of requests that make others durable, only who
+    /// submitted them.
     pub below: Below,
 }
 
@@ -46,8 +47,12 @@ pub struct Below {
     pub disk_start_ns: u64,
     /// When its last request on the disk below completed.
     pub disk_end_ns: u64,
+    /// Where on that disk that was, in sectors.
+    pub sector: u64,
+    /// The process that submitted it, 0 if that is not known.
+    pub process: u64,
     /// Fills the line.
-    pub unused: [u64; 5],
+    pub unused: [u64; 3],
 }
 
 const _: () = assert!(size_of::<Slot>() == 128 && core::mem::offset_of!(Slot, below) == 64);

@@ -8,7 +8,9 @@ use rloop_common::slot::Slot;
 
 use crate::{
     flight,
-    kernel::{BDEV_DISK, BIO_BDEV, BIO_NEXT, BIO_PRIVATE, DIO_IOCB, RQ_BIO, follow, load},
+    kernel::{
+        BDEV_DISK, BIO_BDEV, BIO_NEXT, BIO_PRIVATE, BIO_SECTOR, DIO_IOCB, RQ_BIO, follow, load,
+    },
 };
 
 /// The most bios of one disk request that are followed.
@@ -42,12 +44,12 @@ pub fn dio_begin(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Runs `note` on the slot of every split loop request that a disk request serves.
+/// Runs `note` on the slot of every split loop request that a disk request serves, and on the bio that does.
 ///
 /// # Safety
 /// As [`load`].
 #[inline(always)]
-unsafe fn each_slot(request: *const u8, note: impl Fn(*mut Slot)) {
+unsafe fn each_slot(request: *const u8, note: impl Fn(*mut Slot, *const u8)) {
     // SAFETY: `request` is trusted by the caller's promise, and with it what it points to.
     unsafe {
         let mut bio: *const u8 = load(request, &RQ_BIO);
@@ -59,7 +61,7 @@ unsafe fn each_slot(request: *const u8, note: impl Fn(*mut Slot)) {
             if !dio.is_null()
                 && let Some(slot) = flight::split_slot(follow(dio, &DIO_IOCB))
             {
-                note(slot);
+                note(slot, bio);
             }
             bio = load(bio, &BIO_NEXT);
         }
@@ -77,9 +79,10 @@ pub unsafe fn started(request: *const u8) {
     }
     // SAFETY: by the caller's promise; a slot is a map value.
     unsafe {
-        each_slot(request, |slot| {
+        each_slot(request, |slot, bio| {
             if (*slot).below.disk_start_ns == 0 {
                 (*slot).below.disk_start_ns = bpf_ktime_get_ns();
+                (*slot).below.sector = load(bio, &BIO_SECTOR);
             }
         });
     }
@@ -96,7 +99,7 @@ pub unsafe fn ended(request: *const u8) {
     }
     // SAFETY: by the caller's promise; a slot is a map value.
     unsafe {
-        each_slot(request, |slot| {
+        each_slot(request, |slot, _bio| {
             (*slot).below.disk_end_ns = bpf_ktime_get_ns()
         })
     };

@@ -7,6 +7,7 @@ use aya_ebpf::{
 };
 use rloop_common::{
     Op,
+    chain::mark,
     device::{Bypass, DeviceBlock},
 };
 
@@ -113,7 +114,7 @@ fn direct(iocb: *const u8, bytes: u64) -> Option<()> {
         // The loop driver sets no flag for writes; its own request tells.
         let (block, write) = match flight::slot(iocb) {
             Some((device, slot)) => {
-                (*slot).direct = 1;
+                (*slot).marks |= mark::DIRECT;
                 (*private()).driver = peek(iocb, &KIOCB_COMPLETE);
                 (block(device)?, (*slot).op == Op::Write as u32)
             }

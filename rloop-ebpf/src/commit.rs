@@ -157,23 +157,23 @@ pub fn flushed(device: u32) -> Option<()> {
     // SAFETY: as above.
     unsafe { (*flush).kind = 0 };
     if ended.commit_ns != 0 {
-        ended_at(device, ended.commit_ns, now());
+        ended_at(device, &ended, ended.commit_ns, now());
     } else if ended.kind == Kind::Btrfs as u64 && logged(ended.inode as *const u8) != ended.logged {
         // The file went into a log that somebody else was about to write, and the flush waited for it.
         count(device);
-        ended_at(device, ended.start_ns, now());
+        ended_at(device, &ended, ended.start_ns, now());
     }
     Some(())
 }
 
 #[inline(always)]
-fn ended_at(device: u32, start_ns: u64, now_ns: u64) {
+fn ended_at(device: u32, flush: &Flush, start_ns: u64, now_ns: u64) {
     send(
         EventKind::Commit,
         device,
         now_ns,
         now_ns.saturating_sub(start_ns),
-        0,
+        flush.start_ns,
     );
 }
 
@@ -191,9 +191,9 @@ pub fn ext4_sync_exit(ctx: RawTracePointContext) -> i32 {
         return 0;
     };
     // SAFETY: a map value lives as long as the program runs, and only its worker writes it now.
-    let since = unsafe {
+    let flush = unsafe {
         (*flush).kind = 0;
-        (*flush).start_ns
+        *flush
     };
     let inode: *const u8 = ctx.arg(0);
     let number: u32 = peek(follow(inode, &INODE_SB), &SB_DEV);
@@ -202,10 +202,10 @@ pub fn ext4_sync_exit(ctx: RawTracePointContext) -> i32 {
     let transactions = [last, last.wrapping_sub(1)];
     if let Some(commit) = transactions
         .iter()
-        .find_map(|&transaction| committed_since(since, number, transaction))
+        .find_map(|&transaction| committed_since(flush.start_ns, number, transaction))
     {
         count(device);
-        ended_at(device, commit.start_ns, commit.end_ns);
+        ended_at(device, &flush, commit.start_ns, commit.end_ns);
     }
     0
 }
@@ -275,7 +275,8 @@ pub fn ext4_fast_stop(ctx: RawTracePointContext) -> i32 {
     {
         count(device);
         // SAFETY: as above.
-        ended_at(device, unsafe { (*flush).commit_ns }, now());
+        let flush = unsafe { *flush };
+        ended_at(device, &flush, flush.commit_ns, now());
     }
     0
 }

@@ -49,6 +49,8 @@ offsets! {
     RQF_FLUSH_SEQ,
     /// The bit `REQ_PREFLUSH`.
     REQ_PREFLUSH,
+    /// The bit `REQ_FUA`.
+    REQ_FUA,
     /// 1 where the kernel tells of a request only when it is issued: it has no `block_io_start`.
     STARTS_AT_ISSUE,
     /// `request_queue.disk`
@@ -67,6 +69,8 @@ offsets! {
     BIO_SIZE,
     /// `bio.bi_bdev`
     BIO_BDEV,
+    /// `bio.bi_iter.bi_sector`
+    BIO_SECTOR,
     /// `block_device.bd_disk`
     BDEV_DISK,
     /// `block_device.bd_dev`

@@ -8,6 +8,7 @@
 
 mod below;
 mod bypass;
+mod chain;
 mod commit;
 mod debug;
 mod extents;

@@ -9,12 +9,14 @@ use aya_ebpf::{
     programs::RawTracePointContext,
 };
 use rloop_common::{
+    chain::{CommitTrace, Head, RangeTrace, TraceKind},
     event::EventKind,
     rloop::{REASONS, Rloop},
     who::{Who, Work},
 };
 
 use crate::{
+    chain,
     maps::{RECALLERS, add, send},
     rloop::{device, moved},
     who,
@@ -41,6 +43,7 @@ pub fn rloop_fallback(ctx: RawTracePointContext) -> i32 {
         add(unsafe { &raw mut (*device.block).rloop.reasons[reason] }, 1);
     }
     who::submitted_by_any(device.slot, ctx.arg::<u64>(3) as u32);
+    chain::arrived(device.slot, ctx.arg(2));
     0
 }
 
@@ -64,13 +67,16 @@ pub fn rloop_fill_data(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// `(dev, ino, fills, ns, error)`
+/// `(dev, ino, fills, began_ns, error, commit, how)`
 #[raw_tracepoint(tracepoint = "rloop_commit_end")]
 pub fn rloop_commit_end(ctx: RawTracePointContext) -> i32 {
     let Some(device) = device(&ctx) else { return 0 };
-    let (fills, ns): (u64, u64) = (ctx.arg(2), ctx.arg(3));
-    // SAFETY: the block is a map value, and the helper has no preconditions.
-    let now = unsafe {
+    let (fills, began_ns): (u64, u64) = (ctx.arg(2), ctx.arg(3));
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let ns = now.saturating_sub(began_ns);
+    // SAFETY: the block is a map value.
+    unsafe {
         let counters = &raw mut (*device.block).rloop;
         add(&raw mut (*counters).commits, 1);
         add(&raw mut (*counters).commit_ns, ns);
@@ -83,9 +89,36 @@ pub fn rloop_commit_end(ctx: RawTracePointContext) -> i32 {
         } else {
             add(&raw mut (*counters).commit_errors, 1);
         }
-        bpf_ktime_get_ns()
-    };
+    }
     send(EventKind::RloopCommit, device.slot, now, ns, 0);
+    chain::send(CommitTrace {
+        head: Head {
+            kind: TraceKind::Commit as u32,
+            device: device.slot,
+        },
+        number: ctx.arg(5),
+        fills,
+        start_ns: began_ns,
+        end_ns: now,
+        on_disk: ctx.arg::<u32>(6) & 1,
+        failed: u32::from(ctx.arg::<i32>(4) != 0),
+    });
+    0
+}
+
+/// `(dev, ino, commit, offset, bytes)`
+#[raw_tracepoint(tracepoint = "rloop_commit_range")]
+pub fn rloop_commit_range(ctx: RawTracePointContext) -> i32 {
+    let Some(device) = device(&ctx) else { return 0 };
+    chain::send(RangeTrace {
+        head: Head {
+            kind: TraceKind::Range as u32,
+            device: device.slot,
+        },
+        number: ctx.arg(2),
+        offset_bytes: ctx.arg(3),
+        bytes: ctx.arg(4),
+    });
     0
 }
 

@@ -8,6 +8,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use rloop_common::{
+    chain::RequestTrace,
     device::DeviceBlock,
     event::{Event, EventKind},
     extent::{ExtentCell, Leaf},
@@ -137,6 +138,18 @@ pub static EVENTS: RingBuf<Event, 262144> = RingBuf::new();
 /// How many of them found the ring full.
 #[btf_map]
 pub static EVENTS_LOST: Array<u64, 1> = Array::new();
+
+/// Single requests and commits, of many or all of them.
+#[btf_map]
+pub static TRACES: RingBuf<RequestTrace, 1048576> = RingBuf::new();
+/// Who submitted to rloop devices, by the request's place spread over [`ARRIVAL_BITS`] bits.
+#[btf_map]
+pub static ARRIVALS: Array<crate::chain::Arrival, { 1 << ARRIVAL_BITS }> = Array::new();
+/// 32 KiB.
+pub const ARRIVAL_BITS: u32 = 10;
+/// How many records found that ring full.
+#[btf_map]
+pub static TRACES_LOST: Array<u64, 1> = Array::new();
 
 /// The counters of the device in `slot` on this CPU.
 #[inline(always)]

@@ -20,6 +20,7 @@ use aya_ebpf::{
 use rloop_common::{
     Op,
     bucket::{Coarse, Fine},
+    chain::mark,
     device::{DeviceBlock, OpCounters},
     event::EventKind,
     op::OPS,
@@ -27,7 +28,7 @@ use rloop_common::{
 };
 
 use crate::{
-    below, bypass, commit, debug,
+    below, bypass, chain, commit, debug,
     extents::{self, Done},
     flight,
     inner::Values as _,
@@ -193,6 +194,7 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
             (*slot).weight = weight;
             flight::join();
         }
+        chain::submitted(slot, flags);
         if STARTS_AT_ISSUE.load() == 0 {
             who::submitted(device, block, len);
         }
@@ -238,7 +240,7 @@ unsafe fn open(slot: *mut Slot, request: *const u8, op: u32, len: u32) {
         put(&raw mut (*slot).is_partly_done, 0);
         (*slot).op = op;
         put(&raw mut (*slot).weight, 0);
-        put(&raw mut (*slot).direct, 0);
+        put(&raw mut (*slot).marks, 0);
     }
 }
 
@@ -340,7 +342,7 @@ unsafe fn completed(device: u32, request: *const u8, error: u8, bytes: u32) -> O
         let counters = counters(block, (*slot).op)?;
         let now = bpf_ktime_get_ns();
         if let Some(bytes) = bypass::take((&raw const (*slot).request).read_volatile()) {
-            (*slot).direct = 1;
+            (*slot).marks |= mark::DIRECT;
             bypass::add_direct(block, (*slot).op == WRITE, bytes);
         }
         (*slot).request = 0;
@@ -356,9 +358,14 @@ unsafe fn completed(device: u32, request: *const u8, error: u8, bytes: u32) -> O
         if start != 0 {
             timed(block, counters, (*slot).op, latency_ns, fine);
         }
+        let mut issue = 0;
         if (*slot).weight != 0 {
             flight::leave();
-            parted(block, slot, request, [start, begin, now]);
+            issue = issued(block, slot, request, start);
+            parted(block, slot, [start, issue, begin, now]);
+        }
+        if start != 0 {
+            chain::completed(device, block, slot, [start, issue, begin, now], error);
         }
         if (*slot).op <= WRITE {
             let start = (*slot).offset_bytes;
@@ -441,18 +448,12 @@ pub unsafe fn timed(
 /// Adds the parts of the time of a completed request, as often as it counts.
 ///
 /// # Safety
-/// As [`load`]; the other pointers are to map values.
+/// Both pointers are to map values.
 #[inline(always)]
-unsafe fn parted(
-    block: *mut DeviceBlock,
-    slot: *mut Slot,
-    request: *const u8,
-    [start, begin, now]: [u64; 3],
-) {
+unsafe fn parted(block: *mut DeviceBlock, slot: *mut Slot, [start, issue, begin, now]: [u64; 4]) {
     // SAFETY: by the caller's promise.
     unsafe {
         let op = (*slot).op as usize;
-        let issue = issued(block, slot, request, start);
         if start == 0 || issue < start || issue > now || op >= OPS {
             return;
         }

@@ -10,9 +10,17 @@
 //! Extents are counted when a request is done: one search in their table then does for both.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
-use rloop_common::{Op, device::DeviceBlock, event::EventKind, op::OPS, rloop::Moved};
+use rloop_common::{
+    Op,
+    chain::{Head, NOWHERE, RequestTrace, Route, TraceKind, mark},
+    device::DeviceBlock,
+    event::EventKind,
+    op::OPS,
+    rloop::Moved,
+};
 
 use crate::{
+    chain,
     extents::{self, Done},
     maps::{RLOOPS, add, block, send},
     request::{bucket, counters, timed},
@@ -124,29 +132,77 @@ impl Device {
         Some(op as usize)
     }
 
-    /// Counts what is done after a `time`, and gives the operation's number. Nothing, if it was not seen to begin.
+    /// Counts what is done now. Nothing, if it was not seen to begin.
     ///
     /// # Safety
     /// As [`submitted`](Self::submitted).
     #[inline(always)]
-    unsafe fn done(&self, number: u32, offset: u64, time: Time, error: i32) -> Option<usize> {
-        let ns = time.ns;
-        if ns == 0 || (self.since_ns != 0 && now().wrapping_sub(ns) < self.since_ns) {
+    unsafe fn done(&self, number: u32, offset: u64, came_ns: u64, error: i32) -> Option<Ended> {
+        // Where all is seen to begin, `since_ns` is 0.
+        if came_ns == 0 || came_ns < self.since_ns {
             return None;
         }
         let op = op_of(number)?;
         let counters = counters(self.block, op)?;
+        let done_ns = now();
         // SAFETY: by the caller's promise.
-        unsafe {
+        let time = unsafe {
+            // However short it was: it began and ended.
+            let time = self.time(done_ns.saturating_sub(came_ns).max(1));
             add(&raw mut (*counters).completed, 1);
             if error != 0 {
                 add(&raw mut (*counters).errors, 1);
                 let start = offset.wrapping_sub(self.offset_bytes);
-                send(EventKind::Error, self.slot, now(), 0, start);
+                send(EventKind::Error, self.slot, done_ns, 0, start);
             }
-            timed(self.block, counters, op, ns, time.fine);
+            timed(self.block, counters, op, time.ns, time.fine);
+            time
+        };
+        Some(Ended {
+            op: op as usize,
+            came_ns,
+            time,
+            failed: error != 0,
+        })
+    }
+
+    /// Tells of a request that has ended, if it is to be told of. Of the times in `request`, what is not 0 counts from
+    /// when the driver got it.
+    ///
+    /// # Safety
+    /// As [`submitted`](Self::submitted).
+    #[inline(always)]
+    unsafe fn traced(&self, ended: &Ended, request: RequestTrace) {
+        let flushes = ended.op == Op::Flush as usize;
+        // SAFETY: by the caller's promise.
+        if !flushes
+            && !unsafe { chain::chosen(&raw mut (*self.block).tracing, ended.time.ns, true) }
+        {
+            return;
         }
-        Some(op as usize)
+        let came_ns = ended.came_ns;
+        let at = |after: u64| if after != 0 { came_ns + after } else { 0 };
+        let failed = if ended.failed { mark::FAILED } else { 0 };
+        chain::send(RequestTrace {
+            head: Head {
+                kind: TraceKind::Request as u32,
+                device: self.slot,
+            },
+            op: ended.op as u32,
+            process: if request.process != 0 {
+                request.process
+            } else {
+                chain::submitter(self.slot, request.offset_bytes, came_ns)
+            },
+            marks: request.marks | failed | if flushes { mark::FLUSHES } else { 0 },
+            start_ns: came_ns,
+            issue_ns: came_ns,
+            filesystem_ns: at(request.filesystem_ns),
+            disk_start_ns: at(request.disk_start_ns),
+            disk_end_ns: at(request.disk_end_ns),
+            done_ns: came_ns + ended.time.ns,
+            ..request
+        });
     }
 
     /// Counts what is done on the extents it touches; see [`extents::done`]. Last of all in a program: what follows
@@ -172,6 +228,23 @@ impl Device {
     }
 }
 
+/// The mark, if `is` is 1. To reckon with, not to branch on.
+#[inline(always)]
+fn marked(is: u32, mark: u32) -> u32 {
+    (is & 1) * mark
+}
+
+/// A request that has ended.
+struct Ended {
+    /// Number of its operation.
+    op: usize,
+    /// When the driver got it.
+    came_ns: u64,
+    /// How long it took from then.
+    time: Time,
+    failed: bool,
+}
+
 /// `(dev, ino, offset, extent, sector, bytes, op, wait_ns)`
 #[raw_tracepoint(tracepoint = "rloop_io_submit")]
 pub fn rloop_io_submit(ctx: RawTracePointContext) -> i32 {
@@ -184,6 +257,10 @@ pub fn rloop_io_submit(ctx: RawTracePointContext) -> i32 {
         }
         if wait_ns == 0 {
             who::submitted(device.slot, device.block, bytes);
+            // Where many are submitted, few of them are told of.
+            if (*device.block).tracing.left > 0 {
+                chain::arrived(device.slot, ctx.arg(2));
+            }
         } else {
             add(&raw mut (*device.block).rloop.wait_ns, wait_ns);
         }
@@ -191,44 +268,72 @@ pub fn rloop_io_submit(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// `(dev, ino, offset, extent, sector, bytes, op, ns, error)`
+/// `(dev, ino, offset, extent, sector, bytes, op, came_ns, error, wait_ns, filled_ns, durable)`
 #[raw_tracepoint(tracepoint = "rloop_io_done")]
 pub fn rloop_io_done(ctx: RawTracePointContext) -> i32 {
     let Some(device) = device(&ctx) else { return 0 };
-    let (offset, bytes, ns): (u64, u32, u64) = (ctx.arg(2), ctx.arg(5), ctx.arg(7));
+    let (offset, bytes): (u64, u32) = (ctx.arg(2), ctx.arg(5));
     // SAFETY: the block is a map value.
     unsafe {
-        let time = device.time(ns);
-        if let Some(op) = device.done(ctx.arg(6), offset, time, ctx.arg(8))
-            && op <= WRITE
-        {
+        let Some(ended) = device.done(ctx.arg(6), offset, ctx.arg(7), ctx.arg(8)) else {
+            return 0;
+        };
+        let (op, ns) = (ended.op, ended.time.ns);
+        let (filled_ns, durable): (u64, u32) = (ctx.arg(10), ctx.arg(11));
+        let request = RequestTrace {
+            bytes,
+            route: Route::Disk as u32,
+            marks: marked(durable, mark::DURABLE) | marked(u32::from(filled_ns != 0), mark::FILLS),
+            offset_bytes: offset,
+            extent_bytes: ctx.arg(3),
+            sector: ctx.arg(4),
+            // However short it waited: it was there.
+            disk_start_ns: ctx.arg::<u64>(9).max(1),
+            disk_end_ns: if filled_ns != 0 { filled_ns } else { ns },
+            ..RequestTrace::default()
+        };
+        device.traced(&ended, request);
+        if op <= WRITE {
             // What it waited for a worker is in it, too.
             add(&raw mut (*device.block).split.disk_ns, ns);
-            device.attribute(true, offset, bytes.into(), op == WRITE, time);
+            device.attribute(true, offset, bytes.into(), op == WRITE, ended.time);
         }
     }
     0
 }
 
-/// `(dev, ino, offset, bytes, state, wait_ns, ns)`
+/// `(dev, ino, offset, bytes, state, wait_ns, came_ns)`
 #[raw_tracepoint(tracepoint = "rloop_zero_read")]
 pub fn rloop_zero_read(ctx: RawTracePointContext) -> i32 {
     let Some(device) = device(&ctx) else { return 0 };
     let (offset, bytes, wait_ns): (u64, u32, u64) = (ctx.arg(2), ctx.arg(3), ctx.arg(5));
-    // However short it was: it began and ended.
-    let ns = ctx.arg::<u64>(6).max(1);
     // SAFETY: the block is a map value.
     unsafe {
         moved(&raw mut (*device.block).rloop.zero, bytes.into());
         device.submitted(0, bytes.into());
-        let time = device.time(ns);
-        device.done(0, offset, time, 0);
         if wait_ns == 0 {
             who::submitted_by_any(device.slot, bytes);
         } else {
             add(&raw mut (*device.block).split.worker_ns, wait_ns);
         }
-        device.attribute(false, offset, bytes.into(), false, time);
+        let request = RequestTrace {
+            bytes,
+            route: Route::Zeros as u32,
+            process: if wait_ns == 0 {
+                chain::current_process()
+            } else {
+                0
+            },
+            offset_bytes: offset,
+            extent_bytes: NOWHERE,
+            sector: NOWHERE,
+            ..RequestTrace::default()
+        };
+        let Some(ended) = device.done(0, offset, ctx.arg(6), 0) else {
+            return 0;
+        };
+        device.traced(&ended, request);
+        device.attribute(false, offset, bytes.into(), false, ended.time);
     }
     0
 }
@@ -247,18 +352,35 @@ pub fn rloop_vfs_submit(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// `(dev, ino, offset, bytes, op, wait_ns, ns, error, direct)`
+/// `(dev, ino, offset, bytes, op, wait_ns, came_ns, error, direct, fills, durable)`
 #[raw_tracepoint(tracepoint = "rloop_vfs_done")]
 pub fn rloop_vfs_done(ctx: RawTracePointContext) -> i32 {
     let Some(device) = device(&ctx) else { return 0 };
     let (offset, bytes): (u64, u64) = (ctx.arg(2), ctx.arg::<u32>(3).into());
-    let (wait_ns, ns, error): (u64, u64, i32) = (ctx.arg(5), ctx.arg(6), ctx.arg(7));
+    let (wait_ns, error): (u64, i32) = (ctx.arg(5), ctx.arg(7));
     // SAFETY: the block is a map value.
     unsafe {
-        let time = device.time(ns);
-        let Some(op) = device.done(ctx.arg(4), offset, time, error) else {
+        let Some(ended) = device.done(ctx.arg(4), offset, ctx.arg(6), error) else {
             return 0;
         };
+        let (op, ns) = (ended.op, ended.time.ns);
+        let (direct, fills, durable): (u32, u32, u32) = (ctx.arg(8), ctx.arg(9), ctx.arg(10));
+        let request = RequestTrace {
+            bytes: bytes as u32,
+            route: if op > WRITE {
+                Route::Unknown as u32
+            } else {
+                // Direct is 1, and buffered 2.
+                Route::Buffered as u32 - (direct & 1)
+            },
+            marks: marked(durable, mark::DURABLE) | marked(fills, mark::FILLS),
+            offset_bytes: offset,
+            extent_bytes: NOWHERE,
+            sector: NOWHERE,
+            filesystem_ns: wait_ns.max(1),
+            ..RequestTrace::default()
+        };
+        device.traced(&ended, request);
         if op > WRITE {
             return 0;
         }
@@ -268,10 +390,10 @@ pub fn rloop_vfs_done(ctx: RawTracePointContext) -> i32 {
         let path = &raw mut (*device.block).rloop.paths[op & 1];
         let moved = if error == 0 { bytes } else { 0 };
         // A number to reckon with, not to branch on.
-        let direct = moved * u64::from(ctx.arg::<u32>(8) & 1);
+        let direct = moved * u64::from(direct & 1);
         add(&raw mut (*path).direct_bytes, direct);
         add(&raw mut (*path).buffered_bytes, moved - direct);
-        device.attribute(false, offset, bytes, op == WRITE, time);
+        device.attribute(false, offset, bytes, op == WRITE, ended.time);
     }
     0
 }

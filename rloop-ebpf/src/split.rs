@@ -1,6 +1,6 @@
 //! Where the time of a completed request went: queue, worker, filesystem, disk.
 
-use rloop_common::{device::Split, slot::Slot};
+use rloop_common::{chain::mark, device::Split, slot::Slot};
 
 use crate::{
     kernel::{CMD_USE_AIO, RQ_SIZE, peek},
@@ -22,7 +22,7 @@ pub unsafe fn begin(device: u32, slot: *mut Slot, request: *const u8, now: u64) 
         if (*slot).weight != 0 && (*slot).below.filesystem_ns != 0 {
             return (*slot).below.filesystem_ns;
         }
-        if (*slot).direct != 0 || CMD_USE_AIO.load() == 0 {
+        if (*slot).marks & mark::DIRECT != 0 || CMD_USE_AIO.load() == 0 {
             return 0;
         }
         let command = request.wrapping_add(RQ_SIZE.load() as usize);

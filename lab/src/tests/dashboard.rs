@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use super::dashboard_chain::fills_are_whole;
 use crate::command::run;
 use crate::direct::{self, Buffer};
 use crate::filesystem::{Filesystem, Kind};
@@ -216,7 +217,7 @@ fn fills(attached: &RloopDevice, device: &File, mode: Mode, watcher: &mut Watche
         committed.round() as u64 == by_commits,
         "{committed} fills were committed"
     );
-    Ok(())
+    fills_are_whole(&told, &rloop, &map(attached)?, mode).context("a chain")
 }
 
 /// Somebody opens the file for writing.

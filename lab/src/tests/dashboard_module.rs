@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::dashboard::equal;
+use super::dashboard_chain::goes_through_the_filesystem;
 use crate::command::run;
 use crate::direct::{self, Buffer};
 use crate::filesystem::{Filesystem, Kind};
@@ -65,6 +66,7 @@ fn sees_fallbacks(guest: &mut Guest) -> Result<()> {
         last["mode"] == "vfs" && last["rloop"]["why"] == "filesystem",
         "{last}"
     );
+    goes_through_the_filesystem(&told, &rloop)?;
     drop((device, watcher));
     attached.detach()?;
     below.unmount_and_check()
@@ -88,7 +90,7 @@ fn names_other_versions(guest: &mut Guest) -> Result<()> {
     let why = missing.and_then(|missing| missing["why"].as_str());
     let why = why.with_context(|| format!("nothing is missing: {device}"))?;
     ensure!(
-        why.contains("version 1 ") && why.contains("version 7:"),
+        why.contains("version 2 ") && why.contains("version 7:"),
         "{why}"
     );
     ensure!(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
-use rloop::model::derive;
+use rloop::model::Frames;
 use rloop::source::Source as _;
 use rloop::source::replay::Replay;
 use rloop::tui::app::{App, View};
@@ -76,12 +76,11 @@ fn of_recording(
 ) -> Result<Vec<(&'static str, String)>, Box<dyn std::error::Error>> {
     let mut app = App::new(Theme::new(ThemeName::Dark, Depth::True, false), true);
     let mut source = Replay::open(recording)?;
-    let mut older = None;
+    let mut frames = Frames::default();
     while let Some(sample) = source.next()? {
-        if let Some(older) = &older {
-            app.push(Arc::new(derive(older, &sample)));
+        if let Some(frame) = frames.next(sample) {
+            app.push(Arc::new(frame));
         }
-        older = Some(sample);
     }
     let area = Rect::new(0, 0, SIZE.0, SIZE.1);
     let picture = |(name, view): (&'static str, View)| {

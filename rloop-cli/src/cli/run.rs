@@ -9,9 +9,8 @@ use super::args::Args;
 use super::{Stop, headless, say, screen};
 use crate::capability;
 use crate::demo::Demo;
-use crate::model::{Frame, derive};
+use crate::model::{Frame, Frames};
 use crate::record::{RecordError, Recorder};
-use crate::sample::Sample;
 use crate::source::live::{DebugLog, Live, LiveOptions};
 use crate::source::replay::Replay;
 use crate::source::{Source, SourceError};
@@ -72,7 +71,7 @@ pub(super) struct Collector {
     recorder: Option<Recorder>,
     /// `None` where samples are taken as fast as they are read.
     pace: Option<Interval>,
-    older: Option<Sample>,
+    frames: Frames,
     /// Frames still wanted; `None` for all.
     left: Option<u64>,
 }
@@ -94,7 +93,7 @@ impl Collector {
             demo,
             recorder,
             pace: paced.then(|| pace(args.interval)),
-            older: None,
+            frames: Frames::default(),
             left: args.count.map(Into::into),
         })
     }
@@ -123,11 +122,9 @@ impl Collector {
             if let Some(recorder) = &mut self.recorder {
                 recorder.append(&sample)?;
             }
-            let frame = self.older.as_ref().map(|older| derive(older, &sample));
-            self.older = Some(sample);
-            if frame.is_some() {
+            if let Some(frame) = self.frames.next(sample) {
                 self.left = self.left.map(|left| left - 1);
-                return Ok(frame);
+                return Ok(Some(frame));
             }
         }
         Ok(None)

@@ -37,10 +37,10 @@ mod tests {
 
     #[test]
     fn another_version_is_told_with_both_numbers() {
-        assert_eq!(compare(Some("1\n")), Ok(()));
+        assert_eq!(compare(Some(&format!("{TRACE_VERSION}\n"))), Ok(()));
         let other = compare(Some("17\n")).expect_err("another version");
         assert!(
-            other.contains("version 1 ") && other.contains("version 17:"),
+            other.contains(&format!("version {TRACE_VERSION} ")) && other.contains("version 17:"),
             "{other}"
         );
         assert!(compare(None).is_err());

@@ -1,5 +1,6 @@
 //! One JSON object for each interval; `docs/json-schema.json` describes it.
 
+mod chain;
 mod rloop;
 
 use jiff::Timestamp;
@@ -28,6 +29,7 @@ struct LostEvents {
     ring_events: u64,
     recursion: u64,
     unattributed: u64,
+    traces: u64,
 }
 
 #[derive(Serialize)]
@@ -53,6 +55,9 @@ struct Device<'a> {
     rloop: Option<rloop::Rloop<'a>>,
     submitters: Vec<Submitter<'a>>,
     extents: Vec<Extent>,
+    traces: chain::Traces,
+    chains: Vec<chain::Chain<'a>>,
+    commits: Vec<chain::Commit>,
     findings: &'a [Finding],
     unavailable: &'a [Unavailable],
 }
@@ -159,10 +164,10 @@ pub fn line(frame: &Frame) -> String {
         ring_events,
         recursion,
         unattributed,
+        traces,
     } = frame.lost;
     let line = Line {
-        time: Timestamp::from_nanosecond(i128::from(frame.wall_ns))
-            .map_or_else(|_| String::new(), |time| time.to_string()),
+        time: time(frame.wall_ns),
         interval_ns: frame.interval_ns,
         lost_events: completions + ring_events + recursion + unattributed,
         lost: LostEvents {
@@ -170,6 +175,7 @@ pub fn line(frame: &Frame) -> String {
             ring_events,
             recursion,
             unattributed,
+            traces,
         },
         probe: frame.probe.map(|probe| Probe {
             runs: probe.runs,
@@ -179,6 +185,11 @@ pub fn line(frame: &Frame) -> String {
         unavailable: &frame.unavailable,
     };
     serde_json::to_string(&line).expect("maps with string keys and plain numbers always serialise")
+}
+
+fn time(wall_ns: u64) -> String {
+    Timestamp::from_nanosecond(i128::from(wall_ns))
+        .map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 fn device(device: &DeviceFrame) -> Device<'_> {
@@ -242,6 +253,9 @@ fn device(device: &DeviceFrame) -> Device<'_> {
         rloop: device.rloop.as_ref().map(rloop::rloop),
         submitters: device.submitters.iter().map(submitter).collect(),
         extents: device.touched.iter().map(extent).collect(),
+        traces: chain::traces(device),
+        chains: chain::chains(device),
+        commits: chain::commits(device),
         findings: &device.findings,
         unavailable: &device.unavailable,
     }

@@ -6,7 +6,7 @@ use rloop_common::{
 };
 
 use super::{
-    CommitsFrame, DeviceFrame, Frame, Mode, OpFrame,
+    Chains, CommitsFrame, DeviceFrame, Frame, Mode, OpFrame,
     extents::touched,
     findings,
     latency::{delta, latency, merge},
@@ -29,6 +29,7 @@ pub fn derive(older: &Sample, newer: &Sample) -> Frame {
         let same = |old: &&DeviceSample| old.name == new.name && old.instance == new.instance;
         let old = older.devices.iter().find(same).unwrap_or(&nothing);
         let mut frame = device(old, new);
+        frame.chains = Chains::of(newer, old, new);
         frame.findings = findings::find(&frame, interval_ns);
         frame
     });
@@ -49,6 +50,7 @@ pub fn derive(older: &Sample, newer: &Sample) -> Frame {
                 .lost
                 .unattributed
                 .saturating_sub(older.lost.unattributed),
+            traces: newer.lost.traces.saturating_sub(older.lost.traces),
         },
         lost_since_start: newer.lost,
         probe: newer.probe.map(|new| {
@@ -108,6 +110,7 @@ fn device(old: &DeviceSample, new: &DeviceSample) -> DeviceFrame {
         extents_per_cell: new.extents_per_cell,
         submitters: submitters(&old.submitters, &new.submitters),
         rloop: rloop::derive(old, new),
+        chains: Chains::default(),
         findings: Vec::new(),
         unavailable: new.unavailable.clone(),
     }

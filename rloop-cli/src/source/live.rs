@@ -14,6 +14,7 @@ mod probes;
 mod rloop;
 mod submitters;
 pub(crate) mod survey;
+mod traces;
 mod watched;
 
 use std::{
@@ -240,8 +241,14 @@ impl Live {
                     Kind::Rloop => EventKind::RloopCommit,
                 };
                 if event.kind == told as u32 {
-                    watched.committed(event.duration_ns);
+                    watched.committed(&event);
                 }
+            }
+        }
+        while let Some(trace) = self.maps.next_trace() {
+            let mut watched = self.watched.iter_mut();
+            if let Some(watched) = watched.find(|watched| watched.slot == trace.device()) {
+                watched.traced(trace);
             }
         }
     }
@@ -269,11 +276,13 @@ impl Source for Live {
             rloops.for_each(|sample| sample.unavailable.push(why.clone()));
         }
         self.submitters.add(&self.maps, &self.watched, &mut samples);
+        samples.iter_mut().for_each(traces::name);
         let mut lost = self.lost_before;
         self.watched
             .iter()
             .for_each(|watched| add_lost(&mut lost, watched.lost()));
         lost.ring_events = self.maps.events_lost();
+        lost.traces = self.maps.traces_lost();
         lost.recursion = self.cost.recursion_misses();
         Ok(Some(Sample {
             wall_ns: SystemTime::now()

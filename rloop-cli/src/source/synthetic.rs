@@ -3,6 +3,8 @@
 //! For tests and pictures that need devices which no machine at hand has. The numbers agree with each
 //! other as those of real devices do: submitted = completed + lost, and every request has its extent.
 
+mod traces;
+
 use std::sync::Arc;
 
 use rloop_common::{
@@ -10,6 +12,7 @@ use rloop_common::{
     bucket::{Coarse, Fine},
 };
 
+use self::traces::Tracer;
 use super::{Source, SourceError};
 use crate::sample::{
     Backing, Buckets, Cgroup, DataExtents, DeviceSample, Extent, ExtentCounters, Facts, Sample,
@@ -68,6 +71,7 @@ const CHARACTERS: [Character; 3] = [
 pub struct Synthetic {
     random: Random,
     now: Sample,
+    tracers: [Tracer; CHARACTERS.len()],
 }
 
 impl Synthetic {
@@ -82,6 +86,7 @@ impl Synthetic {
                 devices: CHARACTERS.iter().map(at_rest).collect(),
                 ..Sample::default()
             },
+            tracers: Default::default(),
         }
     }
 }
@@ -89,11 +94,15 @@ impl Synthetic {
 impl Source for Synthetic {
     fn next(&mut self) -> Result<Option<Sample>, SourceError> {
         let sample = self.now.clone();
+        let began_ns = self.now.monotonic_ns;
         self.now.wall_ns += SECOND_NS;
         self.now.monotonic_ns += SECOND_NS;
         self.now.own_cpu_ns += 4_000_000;
-        for (character, device) in CHARACTERS.iter().zip(&mut self.now.devices) {
-            work(character, device, &mut self.random);
+        let devices = CHARACTERS.iter().zip(&mut self.now.devices);
+        for ((character, device), tracer) in devices.zip(&mut self.tracers) {
+            tracer.begin(began_ns);
+            work(character, device, &mut self.random, tracer);
+            device.traces = tracer.take();
         }
         Ok(Some(sample))
     }
@@ -152,16 +161,22 @@ fn at_rest(character: &Character) -> DeviceSample {
 }
 
 /// One second of work.
-fn work(character: &Character, device: &mut DeviceSample, random: &mut Random) {
+fn work(
+    character: &Character,
+    device: &mut DeviceSample,
+    random: &mut Random,
+    tracer: &mut Tracer,
+) {
     if character.rate == 0 {
         return;
     }
     let requests = character.rate / 2 + random.below(character.rate);
     for _ in 0..requests {
-        request(character, device, random);
+        request(character, device, random, tracer);
     }
     for _ in 0..random.below(4) {
         let commit_ns = 400_000 + random.below(800_000) * (1 + random.below(8));
+        tracer.commit(character, commit_ns);
         device.commits.count += 1;
         device.commits.total_ns += commit_ns;
         device.commits.max_ns = device.commits.max_ns.max(commit_ns);
@@ -181,7 +196,12 @@ fn work(character: &Character, device: &mut DeviceSample, random: &mut Random) {
 }
 
 /// A read or, one in three, a write of a block, of the first extents more often than of the last.
-fn request(character: &Character, device: &mut DeviceSample, random: &mut Random) {
+fn request(
+    character: &Character,
+    device: &mut DeviceSample,
+    random: &mut Random,
+    tracer: &mut Tracer,
+) {
     let op = if random.below(3) == 0 {
         Op::Write
     } else {
@@ -221,6 +241,7 @@ fn request(character: &Character, device: &mut DeviceSample, random: &mut Random
         split.filesystem_ns += latency_ns / 2;
     }
     touch(device, place, op, latency_ns);
+    tracer.request(character, op, &device.extents[place], latency_ns);
 }
 
 /// Counts a request on its extent; a write makes it written.

@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{bindings::Action, order::Order, theme::Theme, widget::extent_strip::Strip};
+use super::{
+    bindings::Action,
+    order::Order,
+    theme::Theme,
+    trail::{Page, Scope, Trail},
+    widget::extent_strip::Strip,
+};
 use crate::{
     history::History,
-    model::{DeviceFrame, Frame},
+    model::{DeviceFrame, ExtentFrame, Frame},
 };
 
 /// The views, in the order of their numbers.
@@ -23,17 +29,20 @@ pub enum View {
     Cache,
     /// What is wrong.
     Findings,
+    /// Single requests, and what belongs to each.
+    Chain,
 }
 
 impl View {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Overview,
         Self::Extents,
         Self::Latency,
         Self::Holes,
         Self::Cache,
         Self::Findings,
+        Self::Chain,
     ];
 
     /// As in the tabs.
@@ -45,6 +54,7 @@ impl View {
             Self::Holes => "Holes",
             Self::Cache => "Cache",
             Self::Findings => "Findings",
+            Self::Chain => "Chain",
         }
     }
 }
@@ -99,6 +109,8 @@ pub struct App {
     pub scrolled: u16,
     /// The order of the extents' rows.
     pub order: Order,
+    /// What is open of the chains.
+    pub trail: Trail,
     /// Draws files.
     pub strip: Strip,
     /// Name of the selected device.
@@ -122,6 +134,7 @@ impl App {
             row: 0,
             scrolled: 0,
             order: Order::default(),
+            trail: Trail::default(),
             strip: Strip::default(),
             selected: None,
         }
@@ -138,6 +151,11 @@ impl App {
             Action::Quit | Action::Interrupt | Action::Suspend => {}
             Action::Help => self.help = !self.help,
             Action::Close if self.help => self.help = false,
+            Action::Close if self.view == View::Chain && self.trail.is_open() => {
+                if let Some(view) = self.trail.back() {
+                    self.view = view;
+                }
+            }
             Action::Close => self.filter.clear(),
             Action::View(number) => self.view = View::ALL[number % View::ALL.len()],
             Action::Turn(by) => {
@@ -146,8 +164,12 @@ impl App {
             }
             Action::Move(by) if self.view == View::Extents => self.scroll(by),
             Action::Move(by) if self.view == View::Findings => self.scroll_findings(by),
-            Action::Move(by) | Action::Device(by) => self.select(by),
-            Action::Open => self.view = View::Extents,
+            Action::Move(by) if self.view == View::Chain => self.step(by),
+            Action::Move(by) | Action::Device(by) => {
+                self.select(by);
+                self.trail.reset();
+            }
+            Action::Open => self.open(),
             Action::Sort => {
                 self.sort = match self.sort {
                     Sort::Place => Sort::Requests,
@@ -170,6 +192,54 @@ impl App {
         let device = frame.as_ref().and_then(|frame| self.device(frame));
         let last = device.map_or(0, |device| device.touched.len().saturating_sub(1));
         self.row = self.row.min(last).saturating_add_signed(by).min(last);
+    }
+
+    /// Selects another row of the page of the chains.
+    fn step(&mut self, by: isize) {
+        let frame = self.history.current().cloned();
+        if let Some(device) = frame.as_ref().and_then(|frame| self.device(frame)) {
+            self.trail.step(by, device, self.reverse);
+        }
+    }
+
+    /// Opens what is selected: from a view of one device, its chains.
+    fn open(&mut self) {
+        let frame = self.history.current().cloned();
+        let Some(frame) = frame.as_ref() else { return };
+        let Some(device) = self.device(frame) else {
+            return;
+        };
+        let page = match self.view {
+            View::Chain => return self.trail.open(device, self.reverse),
+            View::Extents => self
+                .touched(frame, device, self.row)
+                .map(|extent| Page::Requests(Scope::Extent(extent.start_bytes, extent.len_bytes))),
+            View::Latency => Some(Page::Requests(Scope::Device)),
+            View::Holes => Some(Page::Commits),
+            View::Overview | View::Cache | View::Findings => {
+                self.view = View::Extents;
+                return;
+            }
+        };
+        if let Some(page) = page {
+            self.trail.begin(page, self.view);
+            self.view = View::Chain;
+        }
+    }
+
+    /// The extent in a row of the table of extents; of the last row, where there are not so many.
+    pub fn touched<'a>(
+        &self,
+        frame: &Arc<Frame>,
+        device: &'a DeviceFrame,
+        row: usize,
+    ) -> Option<&'a ExtentFrame> {
+        let last = device.touched.len().checked_sub(1)?;
+        let row = row.min(last);
+        let row = if self.reverse { last - row } else { row };
+        let order = self.order.rows(frame, device, self.sort);
+        let place = order.map_or(row, |order| order[row] as usize);
+        device.touched.get(place)
     }
 
     fn scroll_findings(&mut self, by: isize) {

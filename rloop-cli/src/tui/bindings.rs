@@ -13,7 +13,7 @@ pub enum Action {
     Suspend,
     /// Show or hide the keys.
     Help,
-    /// Close what is open on top.
+    /// Close what is open on top, or go back.
     Close,
     /// The view of that number, from 0.
     View(usize),
@@ -23,7 +23,7 @@ pub enum Action {
     Move(isize),
     /// The device that many after the selected one.
     Device(isize),
-    /// The device of the selection becomes the one that the other views show.
+    /// What is selected: the extents of a device, the requests of an extent, the chain of a request.
     Open,
     /// Sort by the next column.
     Sort,
@@ -113,6 +113,7 @@ pub const BINDINGS: &[Binding] = &[
     letter('4', "4", Action::View(3), VIEWS),
     letter('5', "5", Action::View(4), VIEWS),
     letter('6', "6", Action::View(5), VIEWS),
+    letter('7', "7", Action::View(6), VIEWS),
     key(KeyCode::Down, "Down", Action::Move(1), ROWS),
     letter('j', "j", Action::Move(1), ROWS),
     key(KeyCode::Up, "Up", Action::Move(-1), ROWS),
@@ -125,16 +126,11 @@ pub const BINDINGS: &[Binding] = &[
     letter('h', "h", Action::Device(-1), DEVICES),
     key(KeyCode::Right, "Right", Action::Device(1), DEVICES),
     letter('l', "l", Action::Device(1), DEVICES),
-    key(
-        KeyCode::Enter,
-        "Enter",
-        Action::Open,
-        "extents of the device",
-    ),
+    key(KeyCode::Enter, "Enter", Action::Open, "open").in_footer(),
     letter('s', "s", Action::Sort, "sort").in_footer(),
     letter('r', "r", Action::Reverse, "reverse the order"),
     letter('/', "/", Action::Filter, "filter").in_footer(),
-    key(KeyCode::Esc, "Esc", Action::Close, "close, drop filter"),
+    key(KeyCode::Esc, "Esc", Action::Close, "back, drop filter"),
     letter(' ', "Space", Action::Pause, "pause").in_footer(),
     letter('[', "[", Action::Step(-1), STEPS),
     letter(']', "]", Action::Step(1), STEPS),

@@ -1,6 +1,7 @@
 //! What surrounds every view: header, tabs, footer, help; and the view itself.
 
 mod cache;
+mod chain;
 mod columns;
 mod device;
 mod extents;
@@ -79,6 +80,7 @@ fn view(app: &App, frame: &Arc<Frame>, area: Rect, buf: &mut Buffer) {
                 View::Extents => extents::render(app, frame, device, area, buf),
                 View::Latency => latency::render(app, device, area, buf),
                 View::Holes => holes::render(app, device, area, buf),
+                View::Chain => chain::render(app, device, area, buf),
                 _ => cache::render(app, device, area, buf),
             }
         }
@@ -153,6 +155,10 @@ fn round_interval(ns: u64) -> u64 {
 }
 
 fn tab_line(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
+    let findings: usize = frame.map_or(0, |frame| {
+        let devices = app.devices(frame);
+        devices.iter().map(|device| device.findings.len()).sum()
+    });
     let mut spans = Vec::new();
     for (number, view) in View::ALL.iter().enumerate() {
         let style = if *view == app.view {
@@ -164,13 +170,10 @@ fn tab_line(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
             format!(" {} {} ", number + 1, view.name()),
             style,
         ));
-    }
-    let findings: usize = frame.map_or(0, |frame| {
-        let devices = app.devices(frame);
-        devices.iter().map(|device| device.findings.len()).sum()
-    });
-    if findings > 0 {
-        spans.push(Span::styled(findings.to_string(), app.theme.warning()));
+        if *view == View::Findings && findings > 0 {
+            let count = format!("{findings} ");
+            spans.push(Span::styled(count, app.theme.warning()));
+        }
     }
     Line::from(spans).render(area, buf);
 }
@@ -187,7 +190,11 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
         return;
     }
     let order = if app.reverse { ", reversed" } else { "" };
-    let order = Line::styled(format!("by {}{order}", app.sort.name()), theme.dim());
+    let by = match app.view {
+        View::Chain => "time",
+        _ => app.sort.name(),
+    };
+    let order = Line::styled(format!("by {by}{order}"), theme.dim());
     let left = match &app.ended {
         Some(why) => {
             let text = format!("ended: {why}  (q quits, ? helps, [ goes back)");

@@ -76,14 +76,17 @@ pub(super) fn offsets(btf: &Btf) -> Vec<(&'static str, Option<u32>)> {
         .map(|&(name, structure, member)| (name, btf.offset(structure, member)))
         .collect();
     offsets.push(("RQ_SIZE", btf.size("request")));
-    let in_bio = btf.offset("bio", "bi_iter");
-    let size = in_bio.zip(btf.offset("bvec_iter", "bi_size"));
-    offsets.push(("BIO_SIZE", size.map(|(bio, iter)| bio + iter)));
+    for (name, member) in [("BIO_SIZE", "bi_size"), ("BIO_SECTOR", "bi_sector")] {
+        let in_bio = btf.offset("bio", "bi_iter");
+        let both = in_bio.zip(btf.offset("bvec_iter", member));
+        offsets.push((name, both.map(|(bio, iter)| bio + iter)));
+    }
     // Before the flags had an enumeration, the bit was 4.
     let flush_sequence = btf.enumerator("__RQF_FLUSH_SEQ").unwrap_or(4);
     offsets.push(("RQF_FLUSH_SEQ", 1u32.checked_shl(flush_sequence)));
     let bit = |name| btf.enumerator(name).and_then(|bit| 1u32.checked_shl(bit));
     offsets.push(("REQ_PREFLUSH", bit("__REQ_PREFLUSH")));
+    offsets.push(("REQ_FUA", bit("__REQ_FUA")));
     let has_start = btf.tracepoints().contains("block_io_start");
     offsets.push(("STARTS_AT_ISSUE", Some(u32::from(!has_start))));
     offsets.push(("LOG_PAGES", btf.enumerator("IO_TREE_ROOT_DIRTY_LOG_PAGES")));

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use aya::{
-    Ebpf,
+    Ebpf, Pod,
     maps::{Array, ArrayOfMaps, HashMap, MapData, MapError, RingBuf},
 };
 use rloop_common::{
+    chain::{CommitTrace, Head, RangeTrace, RequestTrace, TraceKind},
     device::{BELOW, DeviceBlock},
     event::Event,
     extent::{ExtentCell, Leaf},
@@ -15,6 +16,7 @@ use rloop_common::{
     who::{FileKey, Who, Work},
 };
 
+use super::traces::Trace;
 use crate::source::SourceError;
 
 /// The probes' maps.
@@ -32,6 +34,8 @@ pub(super) struct Maps {
     recallers: HashMap<MapData, Who, Work>,
     events: RingBuf<MapData>,
     events_lost: Array<MapData, u64>,
+    traces: RingBuf<MapData>,
+    traces_lost: Array<MapData, u64>,
     /// Minor numbers of the loop devices that are marked as lying below.
     below: BTreeSet<u32>,
 }
@@ -53,6 +57,8 @@ impl Maps {
             recallers: take(ebpf, "RECALLERS")?,
             events: take(ebpf, "EVENTS")?,
             events_lost: take(ebpf, "EVENTS_LOST")?,
+            traces: take(ebpf, "TRACES")?,
+            traces_lost: take(ebpf, "TRACES_LOST")?,
             below: BTreeSet::new(),
         })
     }
@@ -145,17 +151,46 @@ impl Maps {
     pub(super) fn next_event(&mut self) -> Option<Event> {
         loop {
             let item = self.events.next()?;
-            if item.len() >= size_of::<Event>() {
-                // SAFETY: long enough, and any bit pattern is an `Event`.
-                return Some(unsafe { item.as_ptr().cast::<Event>().read_unaligned() });
+            if let Some(event) = record(&item) {
+                return Some(event);
             }
         }
+    }
+
+    /// The next of the single requests and commits.
+    pub(super) fn next_trace(&mut self) -> Option<Trace> {
+        const REQUEST: u32 = TraceKind::Request as u32;
+        const COMMIT: u32 = TraceKind::Commit as u32;
+        const RANGE: u32 = TraceKind::Range as u32;
+        loop {
+            let item = self.traces.next()?;
+            let trace = match record::<Head>(&item)?.kind {
+                REQUEST => record::<RequestTrace>(&item).map(Trace::Request),
+                COMMIT => record::<CommitTrace>(&item).map(Trace::Commit),
+                RANGE => record::<RangeTrace>(&item).map(Trace::Range),
+                _ => None,
+            };
+            if trace.is_some() {
+                return trace;
+            }
+        }
+    }
+
+    /// How many of them found their ring full.
+    pub(super) fn traces_lost(&self) -> u64 {
+        self.traces_lost.get(&0, 0).unwrap_or(0)
     }
 
     /// Events that found the ring full.
     pub(super) fn events_lost(&self) -> u64 {
         self.events_lost.get(&0, 0).unwrap_or(0)
     }
+}
+
+/// A record of a ring, if it is as long as one.
+fn record<T: Pod>(item: &[u8]) -> Option<T> {
+    // SAFETY: long enough, and any bit pattern is one.
+    (item.len() >= size_of::<T>()).then(|| unsafe { item.as_ptr().cast::<T>().read_unaligned() })
 }
 
 fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(

@@ -103,6 +103,7 @@ const FAMILIES: &[Family] = &[
             "DISK_MAJOR",
             "DISK_MINOR",
             "REQ_PREFLUSH",
+            "REQ_FUA",
         ],
     },
     Family {
@@ -139,6 +140,7 @@ const FAMILIES: &[Family] = &[
             "RQ_BIO",
             "BIO_PRIVATE",
             "BIO_NEXT",
+            "BIO_SECTOR",
         ],
     },
     Family {

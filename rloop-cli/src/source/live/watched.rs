@@ -6,13 +6,21 @@ use aya::maps::MapError;
 use rloop_common::{
     Op,
     bucket::Fine,
+    event::Event,
     slot::Slot,
     who::{FileKey, Recent, Who},
 };
 use rustix::time::ClockId;
 
 use super::{
-    clock_ns, counters::Counters, derived, extents::Extents, mapped::Mapped, maps::Maps, rloop,
+    clock_ns,
+    counters::Counters,
+    derived,
+    extents::Extents,
+    mapped::Mapped,
+    maps::Maps,
+    rloop,
+    traces::{Collected, Trace},
 };
 use crate::{
     device::{LoopDevice, backing::OpenBacking, below, cache, gaps, mounts::Mounts},
@@ -38,6 +46,7 @@ pub(super) struct Watched {
     looked_at: Looked,
     commits: CommitsSample,
     commit_buckets: Vec<u64>,
+    collected: Collected,
     lost: Lost,
     /// All that began before it was watched has ended.
     is_settled: bool,
@@ -76,6 +85,7 @@ impl Watched {
             looked_at: Looked::default(),
             commits: CommitsSample::default(),
             commit_buckets: Vec::new(),
+            collected: Collected::default(),
             lost: Lost::default(),
             is_settled: false,
             trouble: Vec::new(),
@@ -150,12 +160,26 @@ impl Watched {
 
     /// Notes how long a commit took that the device waited for. How many there were the probes
     /// count themselves.
-    pub(super) fn committed(&mut self, duration_ns: u64) {
+    pub(super) fn committed(&mut self, event: &Event) {
+        let duration_ns = event.duration_ns;
+        if self.device.rloop.is_none() {
+            self.collected.waited_for(event);
+        }
         self.commits.total_ns += duration_ns;
         self.commits.max_ns = self.commits.max_ns.max(duration_ns);
         self.commit_buckets
             .resize(rloop_common::bucket::FINE_BUCKETS, 0);
         self.commit_buckets[Fine::index(duration_ns)] += 1;
+    }
+
+    /// Notes a single request or commit.
+    pub(super) fn traced(&mut self, trace: Trace) {
+        // The module tells offsets of the file.
+        let base_bytes = match self.device.rloop {
+            None => 0,
+            Some(_) => self.device.offset_bytes,
+        };
+        self.collected.add(trace, base_bytes);
     }
 
     /// Who submitted to it of late, as far as that is not in the table of those who submit yet.
@@ -230,6 +254,7 @@ impl Watched {
         sample.data = self.extents.data();
         sample.extent_counters = self.extents.counters();
         sample.extents_per_cell = self.extents.extents_per_cell();
+        sample.traces = self.collected.take();
         sample.commits = CommitsSample {
             count: sample.commits.count,
             durations: super::counters::sparse(&self.commit_buckets),

@@ -127,25 +127,19 @@ fn table(app: &App, frame: &Arc<Frame>, device: &DeviceFrame, area: Rect, buf: &
     let columns = fitting(&COLUMNS, area.width);
     let right = |text: String| Text::from(text).right_aligned();
     let count = device.touched.len();
-    let order = app.order.rows(frame, device, app.sort);
-    let extent = |row: usize| {
-        let row = if app.reverse { count - 1 - row } else { row };
-        let place = order.as_ref().map_or(row, |order| order[row] as usize);
-        &device.touched[place]
-    };
     // The selected row is always in sight.
     let fit = usize::from(area.height.saturating_sub(1)).max(1);
     let selected = app.row.min(count.saturating_sub(1));
     let first = selected.saturating_sub(fit - 1);
-    let rows = (first..count).take(fit).map(|row| {
+    let rows = (first..count).take(fit).filter_map(|row| {
         let style = if row == selected {
             app.theme.selected()
         } else {
             Style::new()
         };
-        let extent = extent(row);
+        let extent = app.touched(frame, device, row)?;
         let cells = columns.iter().map(|column| right((column.what)(extent)));
-        Row::new(cells.collect::<Vec<_>>()).style(style)
+        Some(Row::new(cells.collect::<Vec<_>>()).style(style))
     });
     let titles = columns.iter().map(|column| right(column.title.to_owned()));
     Table::new(rows, widths(&columns))

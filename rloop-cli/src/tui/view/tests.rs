@@ -6,7 +6,7 @@ use ratatui::style::Color;
 
 use super::*;
 use crate::{
-    model::{DeviceFrame, ExtentFrame, Frame, Mode, RloopFrame, Ways, derive},
+    model::{DeviceFrame, ExtentFrame, Frame, Frames, Mode, RloopFrame, Ways},
     sample::{Kind, Moved, Unavailable},
     source::{Source as _, synthetic::Synthetic},
     tui::{
@@ -18,13 +18,13 @@ use crate::{
 /// Forty intervals of made-up devices.
 fn app(theme: Theme) -> App {
     let mut source = Synthetic::new(1);
-    let mut next = || source.next().expect("cannot fail").expect("has no end");
     let mut app = App::new(theme, false);
-    let mut older = next();
-    for _ in 0..40 {
-        let newer = next();
-        app.push(Arc::new(derive(&older, &newer)));
-        older = newer;
+    let mut frames = Frames::default();
+    for _ in 0..=40 {
+        let sample = source.next().expect("cannot fail").expect("has no end");
+        if let Some(frame) = frames.next(sample) {
+            app.push(Arc::new(frame));
+        }
     }
     app
 }
@@ -272,4 +272,109 @@ fn extents_below_the_screen_can_be_reached() {
     assert!(text(&draw(&app, 80, 24)).contains(" 50,176 KiB"));
     app.update(Action::Move(isize::MIN));
     assert_eq!(app.row, 0);
+}
+
+/// The title's line of what is open in the view of chains.
+fn heading_of(app: &App) -> String {
+    let text = text(&draw(app, 100, 40));
+    text.lines().nth(3).unwrap_or_default().to_owned()
+}
+
+fn press(app: &mut App, actions: &[Action]) {
+    actions.iter().for_each(|action| app.update(*action));
+}
+
+#[test]
+fn from_a_device_one_gets_to_a_chain_and_back() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    press(&mut app, &[Action::View(2), Action::Open]);
+    assert!(heading_of(&app).contains("requests, slowest first"));
+    // A write: of those, something makes them durable.
+    for _ in 0..100 {
+        press(&mut app, &[Action::Move(1), Action::Open]);
+        if heading_of(&app).starts_with("write of") {
+            break;
+        }
+        press(&mut app, &[Action::Close]);
+    }
+    for (width, height) in [(80, 24), (200, 60)] {
+        insta::assert_snapshot!(
+            format!("Chain_write_{width}x{height}"),
+            text(&draw(&app, width, height))
+        );
+    }
+    press(&mut app, &[Action::Open]);
+    assert!(heading_of(&app).contains("requests that commit"));
+    press(&mut app, &[Action::Close]);
+    assert!(heading_of(&app).starts_with("write of"));
+    press(&mut app, &[Action::Close, Action::Close]);
+    assert_eq!(app.view, View::Latency);
+}
+
+#[test]
+fn from_an_extent_one_gets_to_its_requests() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    press(&mut app, &[Action::View(1), Action::Open]);
+    assert!(
+        heading_of(&app).contains("requests of the extent at"),
+        "{}",
+        heading_of(&app)
+    );
+    let frame = app.history.current().expect("a frame");
+    let device = app.device(frame).expect("a device");
+    let extent = app.touched(frame, device, 0).expect("an extent");
+    let inside = extent.start_bytes..extent.start_bytes + extent.len_bytes;
+    let rows = app.trail.rows(device, false);
+    assert!(!rows.is_empty());
+    for id in rows {
+        let request = &device.chains.request(id).expect("is kept").request;
+        assert!(inside.contains(&request.offset_bytes));
+    }
+    press(&mut app, &[Action::Close]);
+    assert_eq!(app.view, View::Extents);
+}
+
+#[test]
+fn from_holes_one_gets_to_commits_and_what_they_made_durable() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    press(&mut app, &[Action::View(3), Action::Open]);
+    for (width, height) in [(80, 24), (200, 60)] {
+        insta::assert_snapshot!(
+            format!("Chain_commits_{width}x{height}"),
+            text(&draw(&app, width, height))
+        );
+    }
+    press(&mut app, &[Action::Move(1), Action::Open]);
+    assert!(heading_of(&app).contains("requests that commit"));
+    // Another device has other chains.
+    press(&mut app, &[Action::Device(1)]);
+    assert!(heading_of(&app).contains("requests, slowest first"));
+}
+
+#[test]
+fn a_flush_shows_its_commit_and_an_empty_list_why_it_is_empty() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    press(&mut app, &[Action::View(6)]);
+    for _ in 0..400 {
+        press(&mut app, &[Action::Open]);
+        if heading_of(&app).starts_with("flush") {
+            break;
+        }
+        press(&mut app, &[Action::Close, Action::Move(1)]);
+    }
+    for (width, height) in [(80, 24), (200, 60)] {
+        insta::assert_snapshot!(
+            format!("Chain_flush_{width}x{height}"),
+            text(&draw(&app, width, height))
+        );
+    }
+    // With nothing open, Esc drops the filter as everywhere.
+    press(&mut app, &[Action::Close, Action::Close]);
+    app.filter = "loop".into();
+    press(&mut app, &[Action::Close]);
+    assert!(app.filter.is_empty() && app.view == View::Chain);
+    // The last device does nothing.
+    press(&mut app, &[Action::Device(9)]);
+    let shown = text(&draw(&app, 80, 24));
+    assert!(shown.contains("No request was told of yet"), "{shown}");
 }

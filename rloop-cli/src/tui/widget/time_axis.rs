@@ -13,6 +13,14 @@ pub fn clock(wall_ns: u64) -> String {
     )
 }
 
+/// The same, to the microsecond.
+pub fn exact(wall_ns: u64) -> String {
+    Timestamp::from_nanosecond(i128::from(wall_ns)).map_or_else(
+        |_| String::new(),
+        |time| time.strftime("%H:%M:%S.%6fZ").to_string(),
+    )
+}
+
 /// Draws it below columns of these times, the newest at the right.
 pub fn render(times: &[u64], theme: &Theme, area: Rect, buf: &mut Buffer) {
     let shown = &times[times.len().saturating_sub(usize::from(area.width))..];

@@ -13,7 +13,7 @@ use super::super::probes::refusal;
 use crate::{driver::check_version, sample::Unavailable};
 
 /// Programs, which are called as their tracepoints are.
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 14] = [
     // What ends comes first: then all that is seen to begin is seen to end.
     "rloop_io_done",
     "rloop_vfs_done",
@@ -22,6 +22,7 @@ const PROGRAMS: [&str; 13] = [
     "rloop_zero_read",
     "rloop_fallback",
     "rloop_fill_data",
+    "rloop_commit_range",
     "rloop_commit_end",
     "rloop_lease_break",
     "rloop_recall_end",

@@ -1,0 +1,199 @@
+//! Where in the chains the user is: lists of requests and of commits, and single requests, each opened from the one
+//! before.
+
+use std::sync::Arc;
+
+use super::app::View;
+use crate::model::{
+    DeviceFrame,
+    chain::{Committed, Traced},
+};
+
+/// Which requests a list has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of the device.
+    Device,
+    /// Those that touch the extent that starts there and is that long.
+    Extent(u64, u64),
+    /// Those that the commit of this number made durable.
+    Commit(u64),
+    /// Those that the flush of this number made durable.
+    Flush(u64),
+}
+
+/// What there is to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Requests, the slowest first.
+    Requests(Scope),
+    /// Commits, the newest first.
+    Commits,
+    /// The chain of the request of this number.
+    Request(u64),
+}
+
+/// A page, and the number of what is selected on it.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    page: Page,
+    selected: Option<u64>,
+}
+
+/// The way from where the user came.
+#[derive(Debug, Default)]
+pub struct Trail {
+    levels: Vec<Level>,
+    /// The view that the first page was opened from.
+    from: Option<View>,
+}
+
+impl Trail {
+    /// The page in front: all requests of the device, until another is opened.
+    pub fn page(&self) -> Page {
+        let level = self.levels.last();
+        level.map_or(Page::Requests(Scope::Device), |level| level.page)
+    }
+
+    /// Begins anew with a page that is opened from a view.
+    pub fn begin(&mut self, page: Page, from: View) {
+        self.levels = vec![Level {
+            page,
+            selected: None,
+        }];
+        self.from = Some(from);
+    }
+
+    /// There is something to go back from.
+    pub fn is_open(&self) -> bool {
+        !self.levels.is_empty()
+    }
+
+    /// Another device is shown: what was opened is none of its.
+    pub fn reset(&mut self) {
+        self.levels.clear();
+    }
+
+    /// Back to the page before; if there is none, to that view.
+    pub fn back(&mut self) -> Option<View> {
+        self.levels.pop();
+        if self.levels.is_empty() {
+            self.from.take()
+        } else {
+            None
+        }
+    }
+
+    /// Opens what is selected.
+    pub fn open(&mut self, device: &DeviceFrame, reverse: bool) {
+        let Some(page) = self.next(device, reverse) else {
+            return;
+        };
+        if self.levels.is_empty() {
+            self.levels.push(Level {
+                page: self.page(),
+                selected: None,
+            });
+        }
+        self.levels.push(Level {
+            page,
+            selected: None,
+        });
+    }
+
+    /// The page that the selection opens.
+    fn next(&self, device: &DeviceFrame, reverse: bool) -> Option<Page> {
+        match self.page() {
+            Page::Requests(_) => {
+                let rows = self.rows(device, reverse);
+                rows.get(self.place(&rows)).map(|&id| Page::Request(id))
+            }
+            Page::Commits => {
+                let rows = self.rows(device, reverse);
+                let id = rows.get(self.place(&rows))?;
+                Some(Page::Requests(Scope::Commit(*id)))
+            }
+            Page::Request(id) => {
+                let traced = device.chains.request(id)?;
+                if traced.request.flushes {
+                    return Some(Page::Requests(Scope::Flush(id)));
+                }
+                let commit = traced.durable?.commit?;
+                Some(Page::Requests(Scope::Commit(commit.0)))
+            }
+        }
+    }
+
+    /// Selects the row that many further down.
+    pub fn step(&mut self, by: isize, device: &DeviceFrame, reverse: bool) {
+        let rows = self.rows(device, reverse);
+        let Some(last) = rows.len().checked_sub(1) else {
+            return;
+        };
+        let place = self.place(&rows).saturating_add_signed(by).min(last);
+        if self.levels.is_empty() {
+            let page = self.page();
+            self.levels.push(Level {
+                page,
+                selected: None,
+            });
+        }
+        if let Some(level) = self.levels.last_mut() {
+            level.selected = Some(rows[place]);
+        }
+    }
+
+    /// The place of the selected row: the first, until another is chosen, and where that is gone.
+    pub fn place(&self, rows: &[u64]) -> usize {
+        let selected = self.levels.last().and_then(|level| level.selected);
+        let found = rows.iter().position(|&id| Some(id) == selected);
+        found.unwrap_or(0)
+    }
+
+    /// The numbers of what is on the page, in order.
+    pub fn rows(&self, device: &DeviceFrame, reverse: bool) -> Vec<u64> {
+        let mut rows: Vec<u64> = match self.page() {
+            Page::Requests(scope) => {
+                let requests = requests(device, scope).into_iter();
+                requests.map(|traced| traced.request.id).collect()
+            }
+            Page::Commits => {
+                let commits = commits(device).into_iter();
+                commits.map(|committed| committed.commit.id).collect()
+            }
+            Page::Request(_) => Vec::new(),
+        };
+        if reverse {
+            rows.reverse();
+        }
+        rows
+    }
+}
+
+/// The requests of a list, the slowest first.
+pub fn requests(device: &DeviceFrame, scope: Scope) -> Vec<&Arc<Traced>> {
+    let chains = &device.chains;
+    let touches = |traced: &&Arc<Traced>, start: u64, len: u64| {
+        let request = &traced.request;
+        let end = request.offset_bytes.saturating_add(request.bytes);
+        request.bytes > 0 && request.offset_bytes < start.saturating_add(len) && end > start
+    };
+    let mut requests: Vec<&Arc<Traced>> = match scope {
+        Scope::Device => chains.requests().iter().collect(),
+        Scope::Extent(start, len) => {
+            let requests = chains.requests().iter();
+            requests
+                .filter(|traced| touches(traced, start, len))
+                .collect()
+        }
+        Scope::Commit(id) => chains.of_commit(id).collect(),
+        Scope::Flush(id) => chains.of_flush(id).collect(),
+    };
+    requests.sort_by_key(|traced| std::cmp::Reverse(traced.request.total_ns()));
+    requests
+}
+
+/// The commits of a device, the newest first.
+pub fn commits(device: &DeviceFrame) -> Vec<&Arc<Committed>> {
+    device.chains.commits().iter().rev().collect()
+}
