@@ -80,11 +80,11 @@ impl Pools {
         unsafe { bindings::mempool_alloc_noprof(self.requests, shim::gfp_noio()).cast() }
     }
 
-    /// The same without waiting; null if there is none.
+    /// The same without waiting, and not of those that are reserved; null if there is none.
     pub(crate) fn request_at_once(&self) -> *mut Request {
         let gfp = bindings::GFP_NOWAIT | bindings::__GFP_NOWARN;
-        // SAFETY: The pool was made for this.
-        unsafe { bindings::mempool_alloc_noprof(self.requests, gfp).cast() }
+        // SAFETY: It is the way in which the pool allocates.
+        unsafe { bindings::mempool_kmalloc(gfp, size_of::<Request>() as *mut c_void).cast() }
     }
 
     /// # Safety

@@ -320,11 +320,18 @@ int rloop_lease_give_back(struct file *file, void *owner)
 	return kernel_setlease(file, F_UNLCK, NULL, &owner);
 }
 
-/* Errors that the filesystem below reports. */
+/*
+ * Errors that the filesystem below reports. A mark may be held by others when it is destroyed, for as long as some
+ * program takes to answer a question about a file. So its owner is taken from it, under a lock that who goes to the
+ * owner holds; and the module stays until no mark is left.
+ */
 struct rloop_watch {
 	struct fsnotify_mark mark;
+	spinlock_t lock;
 	void *owner;
 };
+
+static atomic_t rloop_watches = ATOMIC_INIT(0);
 
 struct fsnotify_group *rloop_watchers_alloc(void);
 void rloop_watchers_free(struct fsnotify_group *watchers);
@@ -335,16 +342,20 @@ static int rloop_watch_event(struct fsnotify_group *group, u32 mask, const void 
 			     struct inode *dir, const struct qstr *name, u32 cookie,
 			     struct fsnotify_iter_info *marks)
 {
-	struct fsnotify_mark *mark = fsnotify_iter_sb_mark(marks);
+	struct rloop_watch *watch = container_of(fsnotify_iter_sb_mark(marks), struct rloop_watch, mark);
 
-	rloop_filesystem_error(container_of(mark, struct rloop_watch, mark)->owner,
-			       fsnotify_data_error_report(data, data_type)->error);
+	spin_lock(&watch->lock);
+	if (watch->owner)
+		rloop_filesystem_error(watch->owner, fsnotify_data_error_report(data, data_type)->error);
+	spin_unlock(&watch->lock);
 	return 0;
 }
 
 static void rloop_watch_free(struct fsnotify_mark *mark)
 {
 	kfree(container_of(mark, struct rloop_watch, mark));
+	if (atomic_dec_and_test(&rloop_watches))
+		wake_up_var(&rloop_watches);
 }
 
 static const struct fsnotify_ops rloop_watch_ops = {
@@ -359,6 +370,9 @@ struct fsnotify_group *rloop_watchers_alloc(void)
 
 void rloop_watchers_free(struct fsnotify_group *watchers)
 {
+	wait_var_event(&rloop_watches, !atomic_read(&rloop_watches));
+	/* Whoever freed the last one is back from there. */
+	fsnotify_wait_marks_destroyed();
 	fsnotify_put_group(watchers);
 }
 
@@ -369,6 +383,8 @@ struct rloop_watch *rloop_watch_begin(struct fsnotify_group *watchers, struct su
 
 	if (!watch)
 		return ERR_PTR(-ENOMEM);
+	atomic_inc(&rloop_watches);
+	spin_lock_init(&watch->lock);
 	fsnotify_init_mark(&watch->mark, watchers);
 	watch->mark.mask = FS_ERROR;
 	watch->owner = owner;
@@ -382,9 +398,11 @@ struct rloop_watch *rloop_watch_begin(struct fsnotify_group *watchers, struct su
 /* Also waits until nobody is on the way to its owner. */
 void rloop_watch_end(struct rloop_watch *watch)
 {
+	spin_lock(&watch->lock);
+	watch->owner = NULL;
+	spin_unlock(&watch->lock);
 	fsnotify_destroy_mark(&watch->mark, watch->mark.group);
 	fsnotify_put_mark(&watch->mark);
-	fsnotify_wait_marks_destroyed();
 }
 
 /* Layouts. */

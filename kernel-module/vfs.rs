@@ -25,17 +25,25 @@ impl Device {
         if write {
             let sectors;
             (following, sectors) = self.take_following(&bio);
-            let blocks = self.geometry.blocks(bio.sector(), sectors);
-            claim = self.take_out(blocks, State::reads_zeros);
+            let take_out = |sectors| {
+                let blocks = self.geometry.blocks(bio.sector(), sectors);
+                self.take_out(blocks, State::reads_zeros)
+            };
+            claim = take_out(sectors);
+            if claim.is_none() && !following.is_empty() {
+                // It must not depend on those that follow: they would be in the way again.
+                self.workers
+                    .put_back(core::mem::replace(&mut following, BioList::new()));
+                claim = take_out(bio.sectors());
+            }
             if claim.is_none() {
-                self.workers.put_back(following);
                 return Some(bio);
             }
             self.check_plain();
         }
         let direct = self.is_aligned(&self.part(&bio));
         let fills = write && self.provider().0 != Provider::Vfs as u32;
-        let request = self.pools.request();
+        let request = self.workers.may_block(|| self.pools.request());
         // SAFETY: It is memory for a request, and ours.
         unsafe {
             Request::write(request, self, bio, fills);

@@ -89,12 +89,20 @@ impl Device {
 /// The filesystem has reported an error, a positive errno. In a worker of the kernel's that must not sleep long.
 #[no_mangle]
 extern "C" fn rloop_filesystem_error(owner: *mut c_void, error: c_int) {
-    // Who was refused room knows that, and nothing is broken.
-    let harmless = [bindings::ENOSPC, bindings::EDQUOT];
+    // These were told to who caused them, such as by memory that it does not have, and nothing is broken.
+    let harmless = [
+        bindings::ENOSPC,
+        bindings::EDQUOT,
+        bindings::EFAULT,
+        bindings::EINVAL,
+        bindings::EINTR,
+        bindings::ENOMEM,
+        bindings::EOPNOTSUPP,
+    ];
     if harmless.contains(&error.unsigned_abs()) {
         return;
     }
-    // SAFETY: The owner is a device, which outlives its watch.
+    // SAFETY: The owner is a device, which is there until its watch has ended.
     let device = unsafe { &*owner.cast::<Device>() };
     device.wait_long_before_leases();
     device.lose_leases(Why::Error);

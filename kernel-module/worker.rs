@@ -63,6 +63,12 @@ impl Waiting {
         awake.saturating_sub(self.blocked)
     }
 
+    /// Whether all io workers wait but one. That one only goes on with requests: the others may wait for memory
+    /// that those free. The first that is back looks for bios again.
+    fn is_last_resort(&self) -> bool {
+        self.blocked + 1 >= IO_WORKERS
+    }
+
     fn is_empty(&self) -> bool {
         self.bios.is_empty() && self.requests.is_empty()
     }
@@ -261,6 +267,8 @@ impl Workers {
         let mut waiting = self.waiting.lock();
         bios.append(&mut waiting.bios);
         waiting.bios = bios;
+        // Others have looked meanwhile, and seen nothing.
+        self.wake(&mut waiting);
     }
 
     /// Keeps a fill until it is committed.
@@ -323,6 +331,9 @@ impl Device {
                 drop(waiting);
                 // SAFETY: The list gave it to us.
                 unsafe { Request::go_on(request) };
+            } else if waiting.is_last_resort() {
+                waiting.awake[worker] = false;
+                return;
             } else if let Some(bio) = waiting.bios.pop() {
                 drop(waiting);
                 // SAFETY: The list gave it to us.

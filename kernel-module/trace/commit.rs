@@ -21,13 +21,7 @@ impl Commit {
     pub(crate) fn begin(device: &Device, how: How, fills: u64) -> Self {
         let number = device.fills.commits.fetch_add(1, Ordering::Relaxed) + 1;
         let began_ns = now();
-        fire!(
-            device,
-            rloop_trace_commit_begin,
-            fills,
-            number,
-            how as u32
-        );
+        fire!(device, rloop_trace_commit_begin, fills, number, how as u32);
         Self {
             number,
             how,
@@ -38,13 +32,7 @@ impl Commit {
 
     /// A range of the file that it makes durable, in bytes.
     pub(crate) fn range(&self, device: &Device, offset: u64, bytes: u64) {
-        fire!(
-            device,
-            rloop_trace_commit_range,
-            self.number,
-            offset,
-            bytes
-        );
+        fire!(device, rloop_trace_commit_range, self.number, offset, bytes);
     }
 
     pub(crate) fn end(self, device: &Device, error: c_int) {
