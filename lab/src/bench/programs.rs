@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::ErrorKind;
 
 use anyhow::Result;
 
@@ -41,7 +42,11 @@ impl Programs {
     pub(super) fn of(process: u32) -> Result<Self> {
         let (mut runs, mut names) = (BTreeMap::new(), Vec::new());
         for entry in fs::read_dir(format!("/proc/{process}/fdinfo"))? {
-            let text = fs::read_to_string(entry?.path())?;
+            let text = match fs::read_to_string(entry?.path()) {
+                // It was closed meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                text => text?,
+            };
             let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
             let number = |name: &str| field(name).and_then(|value| value.trim().parse().ok());
             let Some(program): Option<u64> = number("prog_id:") else {
