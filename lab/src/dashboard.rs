@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::terminal::Terminal;
+use crate::watcher::EventsLost;
 
 const COLUMNS: u16 = 80;
 const ROWS: u16 = 24;
@@ -64,7 +65,9 @@ impl Dashboard {
     fn take(&mut self, text: String) -> Result<()> {
         let screen = Screen(text);
         let lost = screen.word_after("lost")?;
-        ensure!(lost == "0", "events were lost:\n{screen}");
+        if lost != "0" {
+            return Err(anyhow::Error::new(EventsLost).context(screen.to_string()));
+        }
         self.shown.insert(screen.clock()?.to_owned(), screen);
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! `rloop-top` in the background, and what it has told.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,6 +12,31 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+
+/// Events that the probes could not record, so that numbers are too small. The kernel lets no program run while it
+/// is running already on the same processor, as when an interrupt comes in between.
+#[derive(Debug)]
+pub(crate) struct EventsLost;
+
+impl fmt::Display for EventsLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("events were lost")
+    }
+}
+
+impl Error for EventsLost {}
+
+/// Does something whose numbers are exact unless events are lost, and a few times again if some were.
+pub(crate) fn exactly<T>(mut what: impl FnMut() -> Result<T>) -> Result<T> {
+    const AGAIN: usize = 2;
+    for _ in 0..AGAIN {
+        match what() {
+            Err(error) if error.is::<EventsLost>() => println!("again, as {error:#}"),
+            done => return done,
+        }
+    }
+    what()
+}
 
 /// It is ended when this goes.
 pub(crate) struct Watcher {
@@ -151,11 +178,9 @@ impl Told {
     /// Fails if an event was lost.
     pub(crate) fn lost_nothing(&self) -> Result<()> {
         for line in &self.0 {
-            ensure!(
-                line["lost_events"] == 0,
-                "events were lost: {}",
-                line["lost"]
-            );
+            if line["lost_events"] != 0 {
+                return Err(anyhow::Error::new(EventsLost).context(line["lost"].to_string()));
+            }
             ensure!(line["lost"]["traces"] == 0, "traces were lost");
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::loop_device::LoopDevice;
 use crate::rloop_device::{Mode, RloopDevice};
 use crate::scene::best_on;
 use crate::test::Test;
-use crate::watcher::{Extent, Told, Watcher, name};
+use crate::watcher::{Extent, Told, Watcher, exactly, name};
 
 const MIB: u64 = 1 << 20;
 const BLOCK: u64 = 4096;
@@ -51,7 +51,7 @@ fn in_every_mode(guest: &mut Guest) -> Result<()> {
         (Kind::Xfs, each),
         (Kind::Ext4, Mode::DEFAULT),
     ] {
-        counts_exactly(guest, kind, mode, &mut watcher)
+        exactly(|| counts_exactly(guest, kind, mode, &mut watcher))
             .with_context(|| format!("{kind}, {mode}"))?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::guest::Guest;
 use crate::rloop_device::{Mode, RloopDevice};
 use crate::scene::best_on;
 use crate::test::Test;
-use crate::watcher::{Told, name};
+use crate::watcher::{Told, exactly, name};
 
 const MIB: u64 = 1 << 20;
 const BLOCK: u64 = 4096;
@@ -29,7 +29,9 @@ const WRITES: u64 = 251;
 const DOWN: &str = "\x1b[B";
 
 pub(super) fn tests() -> Vec<Test> {
-    vec![super::of_module("screen_shows_what_fio_did", screen)]
+    vec![super::of_module("screen_shows_what_fio_did", |guest| {
+        exactly(|| screen(guest))
+    })]
 }
 
 /// A device on a file, with a filesystem on it. What uses another comes before it.

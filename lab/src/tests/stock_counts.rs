@@ -14,7 +14,7 @@ use crate::filesystem::{Filesystem, Kind};
 use crate::guest::Guest;
 use crate::loop_device::LoopDevice;
 use crate::test::{Outcome, Test};
-use crate::watcher::{Told, Watcher, name};
+use crate::watcher::{Told, Watcher, exactly, name};
 
 const MIB: u64 = 1 << 20;
 const BLOCK: u64 = 4096;
@@ -39,7 +39,11 @@ const UNTOLD: [&str; 4] = [
 const TELLS: (u64, u64) = (6, 5);
 
 pub(super) fn tests() -> Vec<Test> {
-    super::on_each("stock_counts_exactly", &[Kind::Xfs, Kind::Ext4], counts)
+    super::on_each(
+        "stock_counts_exactly",
+        &[Kind::Xfs, Kind::Ext4],
+        |guest, kind| exactly(|| counts(guest, kind)),
+    )
 }
 
 fn counts(guest: &mut Guest, kind: Kind) -> Result<Outcome> {
