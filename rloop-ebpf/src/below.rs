@@ -3,13 +3,13 @@
 //! Direct I/O keeps a pointer to the loop driver's `kiocb` in its bios. So a bio on the disk leads back
 //! to the very request it serves.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use rloop_common::slot::Slot;
 
 use crate::{
     flight,
     kernel::{
-        BDEV_DISK, BIO_BDEV, BIO_NEXT, BIO_PRIVATE, BIO_SECTOR, DIO_IOCB, RQ_BIO, follow, load,
+        BDEV_DISK, BIO_BDEV, BIO_NEXT, BIO_PRIVATE, BIO_SECTOR, DIO_IOCB, RQ_BIO, follow, load, now,
     },
 };
 
@@ -39,7 +39,7 @@ pub fn dio_begin(ctx: BtfTracePointContext) -> i32 {
         && let Some(slot) = flight::split_slot(ctx.arg(0))
     {
         // SAFETY: a map value lives as long as the program runs; only the tag's owner writes its slot.
-        unsafe { (*slot).below.filesystem_ns = bpf_ktime_get_ns() };
+        unsafe { (*slot).below.filesystem_ns = now() };
     }
     0
 }
@@ -81,7 +81,7 @@ pub unsafe fn started(request: *const u8) {
     unsafe {
         each_slot(request, |slot, bio| {
             if (*slot).below.disk_start_ns == 0 {
-                (*slot).below.disk_start_ns = bpf_ktime_get_ns();
+                (*slot).below.disk_start_ns = now();
                 (*slot).below.sector = load(bio, &BIO_SECTOR);
             }
         });
@@ -98,9 +98,5 @@ pub unsafe fn ended(request: *const u8) {
         return;
     }
     // SAFETY: by the caller's promise; a slot is a map value.
-    unsafe {
-        each_slot(request, |slot, _bio| {
-            (*slot).below.disk_end_ns = bpf_ktime_get_ns()
-        })
-    };
+    unsafe { each_slot(request, |slot, _bio| (*slot).below.disk_end_ns = now()) };
 }

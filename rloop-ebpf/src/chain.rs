@@ -4,7 +4,7 @@
 //! what makes others durable is always among them, as are commits. To tell of one costs as much as to
 //! count it, so at high rates most are not.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_jiffies64};
+use aya_ebpf::helpers::generated::bpf_jiffies64;
 use rloop_common::{
     Op,
     chain::{Head, NOWHERE, RequestTrace, Route, TRACED_PER_WINDOW, TraceKind, Tracing, mark},
@@ -13,18 +13,13 @@ use rloop_common::{
 };
 
 use crate::{
-    kernel::{REQ_FUA, REQ_PREFLUSH, STARTS_AT_ISSUE},
+    kernel::{REQ_FUA, REQ_PREFLUSH, STARTS_AT_ISSUE, now},
     maps::{ARRIVAL_BITS, ARRIVALS, TRACES, TRACES_LOST, add, put},
+    who,
 };
 
 /// Nobody waits for the ring: it is read at the end of each interval.
 const BPF_RB_NO_WAKEUP: u64 = 1;
-
-/// The number of the process that runs.
-#[inline(always)]
-pub fn current_process() -> u32 {
-    (bpf_get_current_pid_tgid() >> 32) as u32
-}
 
 /// A request of an rloop device that may be told of when it is done: whose it is, and that nobody else took its place.
 #[repr(C)]
@@ -52,13 +47,13 @@ fn arrival(device: u32, offset_bytes: u64) -> Option<*mut Arrival> {
 #[inline(always)]
 pub fn arrived(device: u32, offset_bytes: u64) {
     if let Some(place) = arrival(device, offset_bytes) {
-        // SAFETY: a map value lives as long as the program runs; the helpers have no preconditions. A place that two
+        // SAFETY: a map value lives as long as the program runs. A place that two
         // write at once is that of neither, or of one of them.
         unsafe {
             put(&raw mut (*place).offset_bytes, offset_bytes);
-            put(&raw mut (*place).time_ns, bpf_ktime_get_ns());
+            put(&raw mut (*place).time_ns, now());
             put(&raw mut (*place).device, device.into());
-            put(&raw mut (*place).process, current_process().into());
+            put(&raw mut (*place).process, who::process().into());
         }
     }
 }
@@ -110,7 +105,7 @@ pub unsafe fn submitted(slot: *mut Slot, flags: u32) {
         if makes_durable || (*slot).weight != 0 || (*slot).op > Op::Write as u32 {
             // Where requests are first seen when they are issued, anybody may issue them.
             let process = if STARTS_AT_ISSUE.load() == 0 {
-                current_process()
+                who::process()
             } else {
                 0
             };

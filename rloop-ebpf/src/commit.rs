@@ -7,7 +7,7 @@
 //! filesystems tell no end, so theirs is that of the flush request.
 
 use aya_ebpf::{
-    helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_current_task},
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
@@ -17,7 +17,7 @@ use crate::{
     kernel::{
         BDEV_DEV, BTRFS_LOG_COMMIT, BTRFS_LOGGED, BTRFS_VNODE, EXT4_SYNC_TID, EXT4_VNODE,
         FILE_INODE, INODE_SB, JOURNAL_DEV, LOG_PAGES, SB_DEV, TASK_MM, TRANSACTION_TID, TREE_OWNER,
-        XFS_SUPER, file_of, follow, peek, xfs_inode,
+        XFS_SUPER, file_of, follow, now, peek, xfs_inode,
     },
     maps::{COMMITS, COMMITTED, FILESYSTEMS, FLUSHES, SERVED, add, block, send},
 };
@@ -75,11 +75,6 @@ fn logged(inode: *const u8) -> Logged {
 pub struct Commit {
     start_ns: u64,
     end_ns: u64,
-}
-
-fn now() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 /// An fsync of a backing file begins.

@@ -4,7 +4,10 @@
 //! the verifier sees constants. No program that
 //! needs a field this kernel does not have is loaded.
 
-use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
+use aya_ebpf::{
+    Global,
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel},
+};
 
 use rloop_common::{device::BELOW, who::FileKey};
 
@@ -254,6 +257,13 @@ pub fn loop_role(minor: u32) -> Role {
         device: if slot == 0 { None } else { Some(slot - 1) },
         below: entry & BELOW != 0,
     }
+}
+
+/// The monotonic clock, nanoseconds.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 /// The inode that is a part of an `xfs_inode`.

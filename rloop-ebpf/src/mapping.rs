@@ -1,23 +1,17 @@
 //! What else the kernel module rloop tells: why requests need a worker, fills and their commits, changes of the
 //! mapping and who takes it back.
 
-use aya_ebpf::{
-    helpers::{
-        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns,
-    },
-    macros::raw_tracepoint,
-    programs::RawTracePointContext,
-};
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use rloop_common::{
     chain::{CommitTrace, Head, RangeTrace, TraceKind},
     event::EventKind,
     rloop::{REASONS, Rloop},
-    who::{Who, Work},
 };
 
 use crate::{
     chain,
-    maps::{RECALLERS, add, send},
+    kernel::now,
+    maps::{add, send},
     rloop::{device, moved},
     who,
 };
@@ -72,8 +66,7 @@ pub fn rloop_fill_data(ctx: RawTracePointContext) -> i32 {
 pub fn rloop_commit_end(ctx: RawTracePointContext) -> i32 {
     let Some(device) = device(&ctx) else { return 0 };
     let (fills, began_ns): (u64, u64) = (ctx.arg(2), ctx.arg(3));
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = now();
     let ns = now.saturating_sub(began_ns);
     // SAFETY: the block is a map value.
     unsafe {
@@ -128,31 +121,9 @@ pub fn rloop_lease_break(ctx: RawTracePointContext) -> i32 {
     if ctx.arg::<i32>(2) != 0
         && let Some(device) = device(&ctx)
     {
-        recalled(device.slot);
+        who::recalled(device.slot);
     }
     0
-}
-
-/// Counts that the current process takes a mapping back.
-#[inline(always)]
-fn recalled(device: u32) {
-    let who = Who {
-        device,
-        process: (bpf_get_current_pid_tgid() >> 32) as u32,
-        // SAFETY: the helper has no preconditions.
-        cgroup: unsafe { bpf_get_current_cgroup_id() },
-    };
-    if let Some(work) = RECALLERS.get_ptr_mut(who) {
-        // SAFETY: a map value lives as long as the program runs.
-        return add(unsafe { &raw mut (*work).requests }, 1);
-    }
-    let work = Work {
-        requests: 1,
-        bytes: 0,
-        command: bpf_get_current_comm().unwrap_or_default(),
-    };
-    // As of those who submit, a failure loses one line of a table only.
-    let _ = RECALLERS.insert(who, work, 0);
 }
 
 /// `(dev, ino, ns, reason)`

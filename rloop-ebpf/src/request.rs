@@ -12,14 +12,10 @@
 //! and a flush without data, which is never issued itself, when it completes. Who submits it is seen when it
 //! is made: a worker of the kernel's may issue it.
 
-use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, generated::bpf_get_current_task_btf},
-    macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use rloop_common::{
     Op,
-    bucket::{Coarse, Fine},
+    bucket::Fine,
     chain::mark,
     device::{DeviceBlock, OpCounters},
     event::EventKind,
@@ -33,9 +29,8 @@ use crate::{
     flight,
     inner::Values as _,
     kernel::{
-        PLUG_COUNT, REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_IO_START, RQ_PART,
-        RQ_RQ_FLAGS, RQ_SECTOR, RQ_START, RQ_TAG, RQF_FLUSH_SEQ, STARTS_AT_ISSUE, TASK_PLUG, disk,
-        load, role, watched,
+        REQ_PREFLUSH, RQ_CMD_FLAGS, RQ_DATA_LEN, RQ_INTERNAL_TAG, RQ_PART, RQ_RQ_FLAGS, RQ_SECTOR,
+        RQ_START, RQ_TAG, RQF_FLUSH_SEQ, STARTS_AT_ISSUE, disk, load, now, role, watched,
     },
     maps::{SLOTS, add, block, bump, put, send},
     sampling, split, who,
@@ -190,7 +185,7 @@ unsafe fn submitted(device: u32, request: *const u8) -> Option<()> {
             put(&raw mut (*slot).below.filesystem_ns, 0);
             put(&raw mut (*slot).below.disk_start_ns, 0);
             put(&raw mut (*slot).below.disk_end_ns, 0);
-            (*slot).is_batched = u32::from(follows_others());
+            (*slot).is_batched = u32::from(split::follows_others());
             (*slot).weight = weight;
             flight::join();
         }
@@ -258,7 +253,7 @@ pub fn rq_issue(ctx: BtfTracePointContext) -> i32 {
             && has_slot(device, request, slot)
         {
             if (*slot).weight != 0 {
-                (*slot).issue_ns = bpf_ktime_get_ns();
+                (*slot).issue_ns = now();
             }
             if STARTS_AT_ISSUE.load() != 0 && !load::<*const u8>(request, &RQ_PART).is_null() {
                 (*slot).start_ns = load(request, &RQ_START);
@@ -340,7 +335,7 @@ unsafe fn completed(device: u32, request: *const u8, error: u8, bytes: u32) -> O
         }
         let block = block(device)?;
         let counters = counters(block, (*slot).op)?;
-        let now = bpf_ktime_get_ns();
+        let now = now();
         if let Some(bytes) = bypass::take((&raw const (*slot).request).read_volatile()) {
             (*slot).marks |= mark::DIRECT;
             bypass::add_direct(block, (*slot).op == WRITE, bytes);
@@ -361,8 +356,8 @@ unsafe fn completed(device: u32, request: *const u8, error: u8, bytes: u32) -> O
         let mut issue = 0;
         if (*slot).weight != 0 {
             flight::leave();
-            issue = issued(block, slot, request, start);
-            parted(block, slot, [start, issue, begin, now]);
+            issue = split::issued(block, slot, request, start);
+            split::add_parts(block, slot, [start, issue, begin, now]);
         }
         if start != 0 {
             chain::completed(device, block, slot, [start, issue, begin, now], error);
@@ -442,63 +437,5 @@ pub unsafe fn timed(
                 .add(fine),
             1,
         );
-    }
-}
-
-/// Adds the parts of the time of a completed request, as often as it counts.
-///
-/// # Safety
-/// Both pointers are to map values.
-#[inline(always)]
-unsafe fn parted(block: *mut DeviceBlock, slot: *mut Slot, [start, issue, begin, now]: [u64; 4]) {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let op = (*slot).op as usize;
-        if start == 0 || issue < start || issue > now || op >= OPS {
-            return;
-        }
-        let weight = (*slot).weight;
-        let queue = (&raw mut (*block).queue[op]).cast::<u32>();
-        bump(queue.add(Coarse::index(issue - start)), weight);
-        let service = (&raw mut (*block).service[op]).cast::<u32>();
-        bump(service.add(Coarse::index(now - issue)), weight);
-        if op <= WRITE as usize {
-            split::add_parts(&raw mut (*block).split, slot, [start, issue, begin, now]);
-        }
-    }
-}
-
-/// When a request was issued; 0 if that is not known, which is counted.
-///
-/// # Safety
-/// As [`load`]; the other pointers are to map values.
-#[inline(always)]
-unsafe fn issued(block: *mut DeviceBlock, slot: *mut Slot, request: *const u8, start: u64) -> u64 {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let own: u64 = load(request, &RQ_IO_START);
-        // The same as its start is that of one submitted alone, and issued at once; of others it says nothing.
-        let is_told = own > start || (own == start && (*slot).is_batched == 0);
-        if !is_told {
-            add(&raw mut (*block).untold, 1);
-        }
-        if (*slot).issue_ns != 0 {
-            (*slot).issue_ns
-        } else if is_told {
-            own
-        } else {
-            0
-        }
-    }
-}
-
-/// Whether the current process holds requests back to submit the one that it makes now with them.
-#[inline(always)]
-fn follows_others() -> bool {
-    // SAFETY: the helper has no preconditions, and the current task is trusted.
-    unsafe {
-        let task = bpf_get_current_task_btf().cast::<u8>();
-        let plug: *const u8 = load(task, &TASK_PLUG);
-        !plug.is_null() && load::<u16>(plug, &PLUG_COUNT) != 0
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! Extents are counted when a request is done: one search in their table then does for both.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use rloop_common::{
     Op,
     chain::{Head, NOWHERE, RequestTrace, Route, TraceKind, mark},
@@ -22,6 +22,7 @@ use rloop_common::{
 use crate::{
     chain,
     extents::{self, Done},
+    kernel::now,
     maps::{RLOOPS, add, block, send},
     request::{bucket, counters, timed},
     who,
@@ -38,11 +39,6 @@ pub struct Device {
     pub block: *mut DeviceBlock,
     offset_bytes: u64,
     since_ns: u64,
-}
-
-fn now() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 /// The device of an event, which all of them name first.
@@ -319,11 +315,7 @@ pub fn rloop_zero_read(ctx: RawTracePointContext) -> i32 {
         let request = RequestTrace {
             bytes,
             route: Route::Zeros as u32,
-            process: if wait_ns == 0 {
-                chain::current_process()
-            } else {
-                0
-            },
+            process: if wait_ns == 0 { who::process() } else { 0 },
             offset_bytes: offset,
             extent_bytes: NOWHERE,
             sector: NOWHERE,

@@ -1,10 +1,18 @@
 //! Where the time of a completed request went: queue, worker, filesystem, disk.
 
-use rloop_common::{chain::mark, device::Split, slot::Slot};
+use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
+use rloop_common::{
+    Op,
+    bucket::Coarse,
+    chain::mark,
+    device::{DeviceBlock, Split},
+    op::OPS,
+    slot::Slot,
+};
 
 use crate::{
-    kernel::{CMD_USE_AIO, RQ_SIZE, peek},
-    maps::{WORKERS, add},
+    kernel::{CMD_USE_AIO, PLUG_COUNT, RQ_IO_START, RQ_SIZE, TASK_PLUG, load, peek},
+    maps::{WORKERS, add, bump},
 };
 
 /// When the filesystem got a request that completes now, at the earliest; 0 if that is not known.
@@ -39,12 +47,79 @@ pub unsafe fn begin(device: u32, slot: *mut Slot, request: *const u8, now: u64) 
     }
 }
 
-/// Adds the parts of a request, as often as it counts.
+/// Adds the parts of the time of a completed request, as often as it counts.
 ///
 /// # Safety
 /// Both pointers are to map values.
 #[inline(always)]
-pub unsafe fn add_parts(split: *mut Split, slot: *mut Slot, [start, issue, begin, now]: [u64; 4]) {
+pub unsafe fn add_parts(
+    block: *mut DeviceBlock,
+    slot: *mut Slot,
+    [start, issue, begin, now]: [u64; 4],
+) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let op = (*slot).op as usize;
+        if start == 0 || issue < start || issue > now || op >= OPS {
+            return;
+        }
+        let weight = (*slot).weight;
+        let queue = (&raw mut (*block).queue[op]).cast::<u32>();
+        bump(queue.add(Coarse::index(issue - start)), weight);
+        let service = (&raw mut (*block).service[op]).cast::<u32>();
+        bump(service.add(Coarse::index(now - issue)), weight);
+        if op <= Op::Write as usize {
+            add_sums(&raw mut (*block).split, slot, [start, issue, begin, now]);
+        }
+    }
+}
+
+/// When a request was issued; 0 if that is not known, which is counted.
+///
+/// # Safety
+/// As [`load`]; the other pointers are to map values.
+#[inline(always)]
+pub unsafe fn issued(
+    block: *mut DeviceBlock,
+    slot: *mut Slot,
+    request: *const u8,
+    start: u64,
+) -> u64 {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let own: u64 = load(request, &RQ_IO_START);
+        // The same as its start is that of one submitted alone, and issued at once; of others it says nothing.
+        let is_told = own > start || (own == start && (*slot).is_batched == 0);
+        if !is_told {
+            add(&raw mut (*block).untold, 1);
+        }
+        if (*slot).issue_ns != 0 {
+            (*slot).issue_ns
+        } else if is_told {
+            own
+        } else {
+            0
+        }
+    }
+}
+
+/// Whether the current process holds requests back to submit the one that it makes now with them.
+#[inline(always)]
+pub fn follows_others() -> bool {
+    // SAFETY: the helper has no preconditions, and the current task is trusted.
+    unsafe {
+        let task = bpf_get_current_task_btf().cast::<u8>();
+        let plug: *const u8 = load(task, &TASK_PLUG);
+        !plug.is_null() && load::<u16>(plug, &PLUG_COUNT) != 0
+    }
+}
+
+/// Adds the parts of a read or write, as often as it counts.
+///
+/// # Safety
+/// Both pointers are to map values.
+#[inline(always)]
+unsafe fn add_sums(split: *mut Split, slot: *mut Slot, [start, issue, begin, now]: [u64; 4]) {
     // SAFETY: by the caller's promise.
     unsafe {
         let is_derived = (*slot).below.filesystem_ns == 0;

@@ -1,14 +1,16 @@
-//! Who submits to the watched devices: the process itself, not the worker that serves it.
+//! Who submits to the watched devices, and who takes their mappings back: the process itself, not the worker that
+//! serves it.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
+use aya_ebpf::{
+    btf_maps::LruHashMap,
+    helpers::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid},
 };
 use rloop_common::{
     device::DeviceBlock,
     who::{RECENTS, Recent, Who, Work},
 };
 
-use crate::maps::{SUBMITTERS, add, put};
+use crate::maps::{RECALLERS, SUBMITTERS, add, put};
 
 /// Counts a request of `len` bytes for the current process. Most of the time that is one of those that did so
 /// of late on this processor, and found without a search in the table of them all.
@@ -33,7 +35,14 @@ pub unsafe fn submitted(device: u32, block: *mut DeviceBlock, len: u32) {
                     process: (*recent).process,
                     cgroup: (*recent).cgroup,
                 };
-                count(before, (*work).requests, (*work).bytes, || (*work).command);
+                let command = || (*work).command;
+                count(
+                    &SUBMITTERS,
+                    before,
+                    (*work).requests,
+                    (*work).bytes,
+                    command,
+                );
             }
             put(&raw mut (*recent).process, current.process);
             put(&raw mut (*recent).cgroup, current.cgroup);
@@ -50,20 +59,32 @@ pub unsafe fn submitted(device: u32, block: *mut DeviceBlock, len: u32) {
 /// The same where several programs count.
 #[inline(always)]
 pub fn submitted_by_any(device: u32, len: u32) {
-    count(current(device), 1, len.into(), command);
+    count(&SUBMITTERS, current(device), 1, len.into(), command);
 }
 
 /// Counts `len` bytes that the current process adds to a request.
 #[inline(always)]
 pub fn merged(device: u32, len: u32) {
-    count(current(device), 0, len.into(), command);
+    count(&SUBMITTERS, current(device), 0, len.into(), command);
+}
+
+/// Counts that the current process takes a mapping back.
+#[inline(always)]
+pub fn recalled(device: u32) {
+    count(&RECALLERS, current(device), 1, 0, command);
+}
+
+/// The number of the current process.
+#[inline(always)]
+pub fn process() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
 #[inline(always)]
 fn current(device: u32) -> Who {
     Who {
         device,
-        process: (bpf_get_current_pid_tgid() >> 32) as u32,
+        process: process(),
         // SAFETY: the helper has no preconditions.
         cgroup: unsafe { bpf_get_current_cgroup_id() },
     }
@@ -76,8 +97,14 @@ fn command() -> [u8; 16] {
 }
 
 #[inline(always)]
-fn count(who: Who, requests: u64, bytes: u64, command: impl FnOnce() -> [u8; 16]) {
-    if let Some(work) = SUBMITTERS.get_ptr_mut(who) {
+fn count<const MOST: usize>(
+    table: &LruHashMap<Who, Work, MOST>,
+    who: Who,
+    requests: u64,
+    bytes: u64,
+    command: impl FnOnce() -> [u8; 16],
+) {
+    if let Some(work) = table.get_ptr_mut(who) {
         // SAFETY: a map value lives as long as the program runs.
         unsafe {
             add(&raw mut (*work).requests, requests);
@@ -91,5 +118,5 @@ fn count(who: Who, requests: u64, bytes: u64, command: impl FnOnce() -> [u8; 16]
         command: command(),
     };
     // The map forgets the least recent when it is full; a failure loses one line of a table only.
-    let _ = SUBMITTERS.insert(who, work, 0);
+    let _ = table.insert(who, work, 0);
 }
