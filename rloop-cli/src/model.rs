@@ -141,6 +141,13 @@ pub struct DeviceFrame {
     pub unavailable: Vec<Unavailable>,
 }
 
+impl DeviceFrame {
+    /// Requests of the interval that were done.
+    pub fn completed(&self) -> u64 {
+        self.ops.iter().map(|op| op.completed).sum()
+    }
+}
+
 /// One operation in one interval.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpFrame {

@@ -161,6 +161,14 @@ impl Chains {
         place.ok().map(|place| &self.requests[place])
     }
 
+    /// The commit of that number.
+    pub fn commit(&self, id: u64) -> Option<&Arc<Committed>> {
+        let place = self
+            .commits
+            .binary_search_by_key(&id, |committed| committed.commit.id);
+        place.ok().map(|place| &self.commits[place])
+    }
+
     /// The requests that a commit made durable.
     pub fn of_commit(&self, id: u64) -> impl Iterator<Item = &Arc<Traced>> {
         let named = move |durable: Durable| durable.commit.is_some_and(|commit| commit.0 == id);
@@ -231,17 +239,17 @@ impl Chains {
             (flush, Some(sync)) if flush.is_none_or(|flush| sync.end_ns <= flush.times.done_ns) => {
                 Some(Durable {
                     at_ns: sync.end_ns,
-                    flush: self.waiting(sync).map(times),
-                    commit: Some((sync.id, sync.start_ns, sync.end_ns)),
+                    flush: self.waiting(sync),
+                    commit: Some(ended(sync)),
                     derived: true,
                 })
             }
             (Some(flush), _) => {
-                let commit = self.waited_for(flush).next().map(|found| &found.commit);
+                let commit = self.waited_for(flush).next();
                 Some(Durable {
                     at_ns: flush.times.done_ns,
                     flush: Some(times(flush)),
-                    commit: commit.map(|commit| (commit.id, commit.start_ns, commit.end_ns)),
+                    commit: commit.map(|found| ended(&found.commit)),
                     derived: true,
                 })
             }
@@ -262,8 +270,8 @@ impl Chains {
         })?;
         Some(Durable {
             at_ns: commit.end_ns,
-            flush: self.waiting(commit).map(times),
-            commit: Some((commit.id, commit.start_ns, commit.end_ns)),
+            flush: self.waiting(commit),
+            commit: Some(ended(commit)),
             derived: false,
         })
     }
@@ -277,11 +285,10 @@ impl Chains {
             .min_by_key(|request| request.times.done_ns)
     }
 
-    /// One of the flushes that waited for a commit.
-    fn waiting(&self, commit: &Commit) -> Option<&Request> {
-        let waiting = self.requests.iter().map(|traced| &traced.request);
-        let mut waiting = waiting.filter(|request| request.flushes);
-        waiting.find(|request| waits(request, commit))
+    /// One of the flushes that waited for a commit, as it is noted.
+    fn waiting(&self, commit: &Commit) -> Option<(u64, u64, u64)> {
+        let waiting = self.waiting_for(commit).next();
+        waiting.map(|traced| times(&traced.request))
     }
 
     fn trim(&mut self) {
@@ -306,6 +313,11 @@ impl Chains {
 /// A flush, as it is noted of what it made durable.
 fn times(flush: &Request) -> (u64, u64, u64) {
     (flush.id, flush.times.start_ns, flush.times.done_ns)
+}
+
+/// A commit, as it is noted of what it made durable.
+fn ended(commit: &Commit) -> (u64, u64, u64) {
+    (commit.id, commit.start_ns, commit.end_ns)
 }
 
 /// Whether a flush waits for a commit: the filesystem got the flush, or began with the commit, while it was under

@@ -57,10 +57,8 @@ impl Trail {
 
     /// Begins anew with a page that is opened from a view.
     pub fn begin(&mut self, page: Page, from: View) {
-        self.levels = vec![Level {
-            page,
-            selected: None,
-        }];
+        self.levels.clear();
+        self.push(page);
         self.from = Some(from);
     }
 
@@ -89,16 +87,22 @@ impl Trail {
         let Some(page) = self.next(device, reverse) else {
             return;
         };
-        if self.levels.is_empty() {
-            self.levels.push(Level {
-                page: self.page(),
-                selected: None,
-            });
-        }
+        self.note_first();
+        self.push(page);
+    }
+
+    fn push(&mut self, page: Page) {
         self.levels.push(Level {
             page,
             selected: None,
         });
+    }
+
+    /// The page that is in front before any was opened becomes one that there is a way back to.
+    fn note_first(&mut self) {
+        if self.levels.is_empty() {
+            self.push(self.page());
+        }
     }
 
     /// The page that the selection opens.
@@ -131,13 +135,7 @@ impl Trail {
             return;
         };
         let place = self.place(&rows).saturating_add_signed(by).min(last);
-        if self.levels.is_empty() {
-            let page = self.page();
-            self.levels.push(Level {
-                page,
-                selected: None,
-            });
-        }
+        self.note_first();
         if let Some(level) = self.levels.last_mut() {
             level.selected = Some(rows[place]);
         }

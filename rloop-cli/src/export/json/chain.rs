@@ -8,7 +8,7 @@ use crate::{
         DeviceFrame,
         chain::{Committed, Traced},
     },
-    sample::{CommitKind, Route, State},
+    sample::{self, CommitKind, Route, State},
 };
 
 /// How many of the interval's requests are traced.
@@ -46,10 +46,8 @@ pub(super) struct Chain<'a> {
 /// Where a request begins.
 #[derive(Serialize)]
 struct Extent {
-    start_bytes: u64,
-    len_bytes: u64,
-    disk_offset_bytes: Option<u64>,
-    state: State,
+    #[serde(flatten)]
+    now: sample::Extent,
     state_before: State,
 }
 
@@ -83,7 +81,7 @@ pub(super) struct Commit {
 
 pub(super) fn traces(device: &DeviceFrame) -> Traces {
     Traces {
-        requests: device.ops.iter().map(|op| op.completed).sum(),
+        requests: device.completed(),
         traced: device.chains.fresh_requests().len() as u64,
     }
 }
@@ -108,10 +106,7 @@ fn chain<'a>(device: &'a DeviceFrame, traced: &'a Traced) -> Chain<'a> {
         pid: request.pid,
         command: request.command.as_deref(),
         extent: traced.extent.map(|extent| Extent {
-            start_bytes: extent.start_bytes,
-            len_bytes: extent.len_bytes,
-            disk_offset_bytes: extent.disk_offset_bytes,
-            state: extent.state,
+            now: extent,
             state_before: traced.before.unwrap_or(extent.state),
         }),
         sector: request.sector,

@@ -449,7 +449,8 @@ fn attach_btf(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<BtfTraceP
     link.map_err(|error| refused(tracepoint, &error))
 }
 
-fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, String>
+/// One of the probes' programs.
+pub(super) fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, String>
 where
     &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
 {
@@ -461,7 +462,8 @@ where
         .map_err(|error: ProgramError| error.to_string())
 }
 
-fn refused(tracepoint: &str, error: &ProgramError) -> String {
+/// A hook that cannot be had.
+pub(super) fn refused(tracepoint: &str, error: &ProgramError) -> String {
     refusal(&format!("the kernel refused the hook {tracepoint}"), error)
 }
 

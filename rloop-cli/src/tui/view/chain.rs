@@ -66,13 +66,15 @@ pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buff
         ids: &rows,
     };
     match page {
-        Page::Commits => {
-            let commit = |id: &u64| {
-                let mut commits = chains.commits().iter();
-                commits.find(|found| found.commit.id == *id)
-            };
-            table(app, device, &COMMITS, &rows, commit, body, buf);
-        }
+        Page::Commits => table(
+            app,
+            device,
+            &COMMITS,
+            &rows,
+            |id| chains.commit(*id),
+            body,
+            buf,
+        ),
         _ => table(
             app,
             device,
@@ -114,7 +116,7 @@ fn heading(app: &App, device: &DeviceFrame, page: Page, count: usize) -> String 
 
 /// How many of the interval's requests are told of.
 fn traced(device: &DeviceFrame) -> String {
-    let done: u64 = device.ops.iter().map(|op| op.completed).sum();
+    let done = device.completed();
     let traced = device.chains.fresh_requests().len();
     format!(
         "traced now: {traced} of {}",

@@ -6,10 +6,10 @@
 
 use aya::{
     Ebpf,
-    programs::{ProgramError, RawTracePoint, raw_trace_point::RawTracePointLink},
+    programs::{RawTracePoint, raw_trace_point::RawTracePointLink},
 };
 
-use super::super::probes::refusal;
+use super::super::probes::{program, refused};
 use crate::{driver::check_version, sample::Unavailable};
 
 /// Programs, which are called as their tracepoints are.
@@ -65,7 +65,7 @@ impl RloopProbes {
         self.load(ebpf)?;
         let mut links = Vec::with_capacity(PROGRAMS.len());
         for name in PROGRAMS {
-            let program = program(ebpf, name)?;
+            let program: &mut RawTracePoint = program(ebpf, name)?;
             let link = program.attach(name);
             let link = link.and_then(|link| program.take_link(link));
             links.push(link.map_err(|error| refused(name, &error))?);
@@ -80,20 +80,11 @@ impl RloopProbes {
             return Ok(());
         }
         for name in PROGRAMS {
-            let loaded = program(ebpf, name)?.load();
+            let program: &mut RawTracePoint = program(ebpf, name)?;
+            let loaded = program.load();
             loaded.map_err(|error| refused(name, &error))?;
         }
         self.is_loaded = true;
         Ok(())
     }
-}
-
-fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, String> {
-    ebpf.program_mut(name)
-        .and_then(|program| program.try_into().ok())
-        .ok_or_else(|| format!("the probes lack the program {name}"))
-}
-
-fn refused(name: &str, error: &ProgramError) -> String {
-    refusal(&format!("the kernel refused the hook {name}"), error)
 }
