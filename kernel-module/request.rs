@@ -21,7 +21,7 @@ use crate::{
     run::Run,
     shim,
     stats::Counter,
-    trace::{How, Part, Vfs},
+    trace::{Part, Vfs},
 };
 
 mod list;
@@ -36,8 +36,6 @@ pub(crate) struct Request {
     bio: Option<Bio>,
     /// What is left of it.
     part: Part,
-    /// It fills blocks of a file that is mapped.
-    fills: bool,
     traced: Vfs,
     account: Account,
     /// Of a write, until its effects are there. The first one of a run has it for all.
@@ -63,7 +61,7 @@ impl Request {
         let part = device.part(&bio);
         let mut traced = Vfs::submit(device, &bio);
         if fills {
-            traced.fill_begin(device, How::by_vfs(device.is_durable(&bio)));
+            traced.fill_begin(device);
         }
         if part.op == Op::Write {
             device.count(Counter::VfsWrites, Counter::VfsWriteBytes, part.bytes);
@@ -78,7 +76,6 @@ impl Request {
                 account: Account::start(&bio),
                 bio: Some(bio),
                 part,
-                fills,
                 traced,
                 claim: None,
                 run: None,
@@ -136,7 +133,7 @@ impl Request {
             let Some(bio) = &this.bio else { return };
             let file = device.backing.file();
             let write = this.part.op == Op::Write;
-            let durable = write && device.is_durable(bio);
+            let durable = device.is_durable(bio);
             this.iocb = bindings::kiocb {
                 ki_filp: file,
                 ki_pos: this.part.offset as i64,
@@ -335,10 +332,9 @@ impl Request {
         if !good {
             device.stats.add(Counter::Errors, 1);
         }
-        if self.fills {
+        if self.traced.fills() {
             device.count(Counter::Fills, Counter::FillBytes, self.account.bytes());
-            let how = How::by_vfs(durable);
-            self.traced.fill_data(device, how, error_of(status));
+            self.traced.fill_data(device, error_of(status));
             if !durable && good {
                 device.fills.written.add(1);
             }

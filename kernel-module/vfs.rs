@@ -54,9 +54,9 @@ impl Device {
         None
     }
 
-    /// Whether the filesystem makes a write durable at once.
+    /// Whether it is a write that the filesystem makes durable at once.
     pub(crate) fn is_durable(&self, bio: &Bio) -> bool {
-        bio.has(flag::FUA) || self.options.commit_each
+        self.part(bio).op == Op::Write && (bio.has(flag::FUA) || self.options.commit_each)
     }
 
     /// Whether a part can be read and written without the page cache.

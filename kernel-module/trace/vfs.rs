@@ -5,11 +5,7 @@
 use kernel::ffi::c_int;
 
 use super::{fill_begin, fill_data, fire, raw, since, Begun, How, Part};
-use crate::{
-    bio::{flag, Bio, Op},
-    device::Device,
-    fast::From,
-};
+use crate::{bio::Bio, device::Device, fast::From};
 
 /// What goes through the filesystem, from when a worker asks for it until it ends.
 pub(crate) struct Vfs {
@@ -36,7 +32,7 @@ impl Vfs {
             part,
             begun,
             fills: false,
-            durable: op == Op::Write && (bio.has(flag::FUA) || device.options.commit_each),
+            durable: device.is_durable(bio),
         }
     }
 
@@ -58,13 +54,19 @@ impl Vfs {
     }
 
     /// The same as a fill.
-    pub(crate) fn fill_begin(&mut self, device: &Device, how: How) {
+    pub(crate) fn fill_begin(&mut self, device: &Device) {
         self.fills = true;
-        fill_begin(device, self.part, how);
+        fill_begin(device, self.part, How::by_vfs(self.durable));
     }
 
     /// The same as a fill.
-    pub(crate) fn fill_data(&self, device: &Device, how: How, error: c_int) {
+    pub(crate) fn fill_data(&self, device: &Device, error: c_int) {
+        let how = How::by_vfs(self.durable);
         fill_data(device, self.part, how, since(self.begun.came_ns), error);
+    }
+
+    /// Whether it fills blocks of a file that is mapped.
+    pub(crate) fn fills(&self) -> bool {
+        self.fills
     }
 }
