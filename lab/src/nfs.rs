@@ -53,9 +53,16 @@ impl Nfs {
         server.wait_for_grace()?;
         fs::create_dir_all(PLACE)?;
         let options = "vers=4.2,addr=127.0.0.1,clientaddr=127.0.0.1";
-        let mount = ["--internal-only", "-t", "nfs4", "-o", options];
-        let [internal, t, nfs4, o, options] = mount;
-        run!["mount", internal, t, nfs4, o, options, "127.0.0.1:/", PLACE]?;
+        run![
+            "mount",
+            "--internal-only",
+            "-t",
+            "nfs4",
+            "-o",
+            options,
+            "127.0.0.1:/",
+            PLACE
+        ]?;
         Ok(server)
     }
 

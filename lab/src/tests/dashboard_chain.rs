@@ -39,14 +39,17 @@ pub(super) fn fills_are_whole(told: &Told, device: &str, map: &[Extent], mode: M
         is_durable(write, &commits, mode).with_context(|| format!("{write}"))?;
     }
     if mode.commit == "flush" {
-        let kind = if mode.fill == "layout" {
-            "layout"
-        } else {
-            "sync"
-        };
-        flushes_wait(&chains, &commits, kind)?;
+        flushes_wait(&chains, &commits, kind_of_commits(mode))?;
     }
     Ok(())
+}
+
+fn kind_of_commits(mode: Mode) -> &'static str {
+    if mode.fill == "layout" {
+        "layout"
+    } else {
+        "sync"
+    }
 }
 
 fn went_its_way(write: &Value, map: &[Extent], mode: Mode) -> Result<()> {
@@ -100,11 +103,7 @@ fn is_durable(write: &Value, commits: &[&Value], mode: Mode) -> Result<()> {
         return Ok(());
     }
     ensure!(found.len() == 1, "{} commits claim it", found.len());
-    let kind = if mode.fill == "layout" {
-        "layout"
-    } else {
-        "sync"
-    };
+    let kind = kind_of_commits(mode);
     ensure!(found[0]["kind"] == kind, "it is {}", found[0]);
     let (end, start) = (found[0]["end_ns"].as_u64(), write["start_ns"].as_u64());
     ensure!(end > start, "the commit was over before it began");
