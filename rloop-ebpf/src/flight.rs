@@ -11,7 +11,7 @@ use crate::{
         CMD_IOCB, DISK_MAJOR, DISK_MINOR, LOOP_MAJOR, Q_DISK, RQ_INTERNAL_TAG, RQ_Q, RQ_SIZE,
         RQ_TAG, follow, loop_role, peek, peek_pair,
     },
-    maps::{QUEUE_BITS, QUEUES, SLOTS, add, place_of, private, put},
+    maps::{FLIGHT_BITS, QUEUE_BITS, QUEUES, SLOTS, add, place_of, private, put},
 };
 
 /// A request queue, and the device slot that it belonged to when it was last looked up.
@@ -34,12 +34,18 @@ pub fn distance() -> u64 {
     u64::from(CMD_IOCB.load()) + u64::from(RQ_SIZE.load())
 }
 
-/// The entry for an address. By its lower half: the verifier lets that be a number like any other, but
+/// So many places an address may have, one behind the other. Requests lie at regular distances, so that many of one
+/// queue may come to the same place, whatever they are multiplied by.
+const PLACES: u32 = 4;
+
+/// One of an address's entries. By its lower half: the verifier lets that be a number like any other, but
 /// does not let whole pointers be multiplied.
 #[inline(always)]
-fn entry_of(iocb: u32) -> *mut u64 {
+fn entry_of(iocb: u32, place: u32) -> *mut u64 {
+    const APART: u32 = 1 << (32 - FLIGHT_BITS);
+    let name = spread(iocb).wrapping_add(place * APART);
     // SAFETY: the probes' own memory.
-    place_of(unsafe { &raw mut (*private()).flight }, spread(iocb))
+    place_of(unsafe { &raw mut (*private()).flight }, name)
 }
 
 /// The lower half of an address as another number, of which the upper bits differ most; no two are the same.
@@ -55,27 +61,34 @@ fn named(entry: u64) -> Option<*mut Slot> {
     SLOTS.value(place >> DEVICE_SHIFT, place & TAG_MASK)
 }
 
-/// Enters a request that is submitted and will be split. False if another one in flight has the place.
+/// Enters a request that is submitted and will be split. False if others in flight have its places.
 ///
 /// Only those that are split have an entry, so that the others find lines that nobody writes to.
 #[inline(always)]
 pub fn enter(request: u64, device: u32, tag: u32) -> bool {
     let iocb = (request + distance()) as u32;
-    let place = device << DEVICE_SHIFT | tag & TAG_MASK;
-    let entry = entry_of(iocb);
-    // SAFETY: map values live as long as the program runs.
-    unsafe {
-        let other = *entry;
-        if other != 0
-            && other as u32 != iocb
-            && let Some(slot) = named(other)
-            && ((*slot).request + distance()) as u32 == other as u32
-        {
-            return false;
+    let slot = device << DEVICE_SHIFT | tag & TAG_MASK;
+    for place in 0..PLACES {
+        let entry = entry_of(iocb, place);
+        // SAFETY: map values live as long as the program runs.
+        unsafe {
+            if is_free(*entry, iocb) {
+                *entry = u64::from(slot) << 32 | u64::from(iocb);
+                return true;
+            }
         }
-        *entry = u64::from(place) << 32 | u64::from(iocb);
     }
-    true
+    false
+}
+
+/// Whether an entry is the address's own, or of no request that is in flight.
+#[inline(always)]
+fn is_free(entry: u64, iocb: u32) -> bool {
+    if entry == 0 || entry as u32 == iocb {
+        return true;
+    }
+    // SAFETY: map values live as long as the program runs.
+    named(entry).is_none_or(|slot| unsafe { ((*slot).request + distance()) as u32 != entry as u32 })
 }
 
 /// A request is under way of which somebody asks when it was where.
@@ -107,16 +120,19 @@ pub fn any() -> bool {
 /// The slot of the request that a `kiocb` belongs to, if that is a request that is split.
 #[inline(always)]
 pub fn split_slot(iocb: *const u8) -> Option<*mut Slot> {
-    // SAFETY: map values live as long as the program runs.
-    unsafe {
-        let entry = *entry_of(iocb as u64 as u32);
-        if entry as u32 != iocb as u64 as u32 {
-            return None;
+    let name = iocb as u64 as u32;
+    for place in 0..PLACES {
+        // SAFETY: map values live as long as the program runs.
+        let entry = unsafe { *entry_of(name, place) };
+        if entry as u32 != name {
+            continue;
         }
         let slot = named(entry)?;
-        // The entry may be of an earlier use of the tag.
-        ((*slot).request + distance() == iocb as u64 && (*slot).weight != 0).then_some(slot)
+        // SAFETY: as above. The entry may be of an earlier use of the tag.
+        let is_its = unsafe { (*slot).request + distance() == iocb as u64 && (*slot).weight != 0 };
+        return is_its.then_some(slot);
     }
+    None
 }
 
 /// The device and the slot of any request that a `kiocb` belongs to, if it belongs to one.

@@ -60,7 +60,7 @@ pub struct Private {
     pub splits: u64,
 }
 
-/// 16 KiB, to stay in a processor's cache: with 32 requests in flight, one in 64 finds its place taken.
+/// 16 KiB, to stay in a processor's cache.
 pub const FLIGHT_BITS: u32 = 11;
 
 static mut PRIVATE: Private = Private {
