@@ -22,21 +22,28 @@ use crate::{
     worker::in_reclaim,
 };
 
-/// How many go through the page cache at a time.
+/// How many go through the page cache at a time, on each of the machine's memory nodes: the kernel lets a queue run
+/// so many on each.
 const AT_A_TIME: usize = 8;
 
 /// A device's workers for that.
 pub(crate) struct Buffered {
     queue: Queue,
     /// The threads that run them now.
-    running: [AtomicPtr<bindings::task_struct>; AT_A_TIME],
+    running: KVec<AtomicPtr<bindings::task_struct>>,
 }
 
 impl Buffered {
     pub(crate) fn new(index: u32) -> Result<Self> {
+        // SAFETY: It only reads a number.
+        let most = AT_A_TIME * unsafe { shim::rloop_nodes() } as usize;
+        let mut running = KVec::with_capacity(most, GFP_KERNEL)?;
+        for _ in 0..most {
+            running.push(AtomicPtr::new(ptr::null_mut()), GFP_KERNEL)?;
+        }
         Ok(Self {
             queue: Queue::without_rescuer(c"rloop%u_buffered", index, AT_A_TIME as i32)?,
-            running: [const { AtomicPtr::new(ptr::null_mut()) }; AT_A_TIME],
+            running,
         })
     }
 

@@ -103,6 +103,8 @@ const FIRST_PAUSE_MS: u32 = 100;
 const MOST_PAUSES: u32 = 16;
 /// The longest pause.
 const LONGEST_PAUSE_MS: u32 = 5000;
+/// How long no leases are taken after the filesystem reported an error: it may be about to give up for it.
+const REST_NS: u64 = 5_000_000_000;
 /// The longest pause where it takes more than somebody to close the file.
 const LONGEST_PAUSE_REFLINKED_MS: u32 = 10_000;
 
@@ -159,6 +161,7 @@ impl Device {
         {
             let mut locked = self.locked.lock();
             match locked.leases {
+                Leases::Off if self.rests() => return Err(Why::Error),
                 Leases::Off => locked.leases = Leases::Taking,
                 Leases::Held(provider) => return Ok(provider),
                 Leases::Taking | Leases::Broken { .. } => return Err(Why::Recalled),
@@ -341,9 +344,20 @@ impl Device {
         }
     }
 
-    /// Lets the next pause be a long one.
-    pub(crate) fn wait_long_before_leases(&self) {
-        self.workers.pauses.store(MOST_PAUSES, Ordering::Relaxed);
+    /// Gives the leases up, and takes none for a while.
+    ///
+    /// The time is set before the lock is taken, and looked at under it: who takes leases either sees the time, or is
+    /// seen taking them.
+    pub(crate) fn rest(&self) {
+        let until_ns = trace::now() + REST_NS;
+        let rest = &self.workers.rest_until_ns;
+        rest.store(until_ns, Ordering::Relaxed);
+        self.lose_leases(Why::Error);
+    }
+
+    /// Whether it is too early to take leases.
+    fn rests(&self) -> bool {
+        trace::now() < self.workers.rest_until_ns.load(Ordering::Relaxed)
     }
 
     /// Ends all of this for a device that is going. No I/O comes any more.

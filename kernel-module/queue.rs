@@ -22,7 +22,7 @@ impl Queue {
         Self::with(name, index, bindings::wq_flags_WQ_MEM_RECLAIM, 0)
     }
 
-    /// Makes one without, which runs so many works at a time.
+    /// Makes one without, which runs so many works at a time on each of the machine's memory nodes.
     pub(crate) fn without_rescuer(name: &CStr, index: u32, at_a_time: i32) -> Result<Self> {
         Self::with(name, index, 0, at_a_time)
     }

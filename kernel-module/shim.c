@@ -10,6 +10,7 @@
 #include <linux/fsnotify_backend.h>
 #include <linux/iomap.h>
 #include <linux/module.h>
+#include <linux/nodemask.h>
 #include <linux/percpu.h>
 #include <linux/sched/mm.h>
 #include <linux/srcu.h>
@@ -403,6 +404,13 @@ void rloop_watch_end(struct rloop_watch *watch)
 	spin_unlock(&watch->lock);
 	fsnotify_destroy_mark(&watch->mark, watch->mark.group);
 	fsnotify_put_mark(&watch->mark);
+}
+
+unsigned int rloop_nodes(void);
+
+unsigned int rloop_nodes(void)
+{
+	return nr_node_ids;
 }
 
 /* Layouts. */

@@ -117,6 +117,8 @@ extern "C" {
     ) -> *mut Watch;
     pub(crate) fn rloop_watch_end(watch: *mut Watch);
 
+    pub(crate) fn rloop_nodes() -> u32;
+
     pub(crate) fn rloop_has_layouts(sb: *mut bindings::super_block) -> bool;
     pub(crate) fn rloop_map_blocks(
         inode: *mut bindings::inode,

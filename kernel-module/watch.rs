@@ -21,7 +21,6 @@ use kernel::{bindings, error::from_err_ptr, ffi::c_int, prelude::*};
 
 use crate::{
     device::Device,
-    policy::Why,
     shim::{self, Watchers},
 };
 
@@ -104,6 +103,5 @@ extern "C" fn rloop_filesystem_error(owner: *mut c_void, error: c_int) {
     }
     // SAFETY: The owner is a device, which is there until its watch has ended.
     let device = unsafe { &*owner.cast::<Device>() };
-    device.wait_long_before_leases();
-    device.lose_leases(Why::Error);
+    device.rest();
 }

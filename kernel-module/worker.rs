@@ -17,7 +17,7 @@
 use core::{
     mem::offset_of,
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
 use kernel::{bindings, prelude::*, types::Opaque};
@@ -89,6 +89,8 @@ pub(crate) struct Workers {
     complained: AtomicBool,
     /// How often leases were tried in vain.
     pub(crate) pauses: AtomicU32,
+    /// Until when leases are not taken, by [`trace::now`].
+    pub(crate) rest_until_ns: AtomicU64,
     commit: Opaque<bindings::delayed_work>,
     pub(crate) buffered: Buffered,
     io_queue: Queue,
@@ -125,6 +127,7 @@ impl Workers {
             retry: Opaque::uninit(),
             complained: AtomicBool::new(false),
             pauses: AtomicU32::new(0),
+            rest_until_ns: AtomicU64::new(0),
             commit: Opaque::uninit(),
             buffered: Buffered::new(index)?,
             io_queue: Queue::new(c"rloop%u", index)?,
