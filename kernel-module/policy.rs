@@ -10,7 +10,12 @@
 //! Taking: the leases, then wait for direct I/O begun before, then fsync, then map. Giving back: no more
 //! inserts (set under the spinlock by the break itself), commit, clear the map, drain, give back.
 
-use core::{ffi::c_void, mem::offset_of, ptr, sync::atomic::Ordering};
+use core::{
+    ffi::c_void,
+    mem::offset_of,
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+};
 
 use kernel::{bindings, error::to_result, prelude::*};
 
@@ -18,68 +23,13 @@ use crate::{
     device::Device,
     disk,
     extent::Range,
-    module_parameters,
-    queue::ANY_CPU,
+    provider::{Provider, Why},
+    queue::{Queue, ANY_CPU},
     shim,
     stats::Counter,
     trace,
-    worker::{device_of, in_reclaim, Policy, Workers},
+    worker::{device_of, in_reclaim, Workers},
 };
-
-/// Who maps. The numbers are those of `abi::PROVIDERS`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Provider {
-    /// Nobody: all I/O goes through the filesystem.
-    Vfs = 0,
-    /// The filesystem, by block numbers.
-    Bmap = 1,
-    /// The filesystem, by layouts.
-    Layout = 2,
-}
-
-/// Why nobody better maps. The numbers are those of `abi::REASONS`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Why {
-    Best = 0,
-    Starting,
-    Recalled,
-    OpenForWriting,
-    Filesystem,
-    Reflinked,
-    NoDirectIo,
-    Offset,
-    Leases,
-    NotPlain,
-    BmapDisabled,
-    Device,
-    Error,
-}
-
-impl Why {
-    /// Why the filesystem did not map.
-    pub(crate) fn of(error: Error) -> Self {
-        if error == ENXIO {
-            Self::Reflinked
-        } else {
-            Self::Error
-        }
-    }
-
-    /// Whether it may be otherwise in a while.
-    fn passes(self) -> bool {
-        matches!(
-            self,
-            Self::Starting
-                | Self::Recalled
-                | Self::OpenForWriting
-                | Self::Reflinked
-                | Self::NotPlain
-                | Self::Error
-        )
-    }
-}
 
 /// Where the leases are. Under the device's spinlock.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,37 +58,28 @@ const REST_NS: u64 = 5_000_000_000;
 /// The longest pause where it takes more than somebody to close the file.
 const LONGEST_PAUSE_REFLINKED_MS: u32 = 10_000;
 
-impl Device {
-    /// Who could map this file, leases apart.
-    fn best_provider(&self) -> core::result::Result<Provider, Why> {
-        let backing = &self.backing;
-        if self.options.offset % self.geometry.block_bytes() != 0 {
-            return Err(Why::Offset);
-        }
-        if backing.is_special() {
-            return Err(Why::NotPlain);
-        }
-        if !backing.direct {
-            return Err(Why::NoDirectIo);
-        }
-        // SAFETY: The open file holds its filesystem.
-        let layouts = unsafe { shim::rloop_has_layouts(backing.sb()) };
-        let ext = [c"ext2", c"ext3", c"ext4"].contains(&backing.fs());
-        if !layouts && !ext {
-            return Err(Why::Filesystem);
-        }
-        if self.bdev.is_null() {
-            return Err(Why::Device);
-        }
-        if layouts {
-            return Ok(Provider::Layout);
-        }
-        if module_parameters::bmap.value() == 0 {
-            return Err(Why::BmapDisabled);
-        }
-        Ok(Provider::Bmap)
+/// Of all devices.
+static POLICY: AtomicPtr<bindings::workqueue_struct> = AtomicPtr::new(ptr::null_mut());
+
+/// The queue that all devices share; dropping it ends it, when there are no devices any more.
+pub(crate) struct Policy(
+    #[expect(dead_code, reason = "it is owned here, and used as `POLICY`")] Queue,
+);
+
+impl Policy {
+    pub(crate) fn new() -> Result<Self> {
+        let queue = Queue::new(c"rloop_policy", 0)?;
+        POLICY.store(queue.as_ptr(), Ordering::Relaxed);
+        Ok(Self(queue))
     }
 
+    /// The kernel's queue, which is there as long as there are devices.
+    pub(crate) fn queue() -> *mut bindings::workqueue_struct {
+        POLICY.load(Ordering::Relaxed)
+    }
+}
+
+impl Device {
     /// Takes the leases if that is possible now, and says so. Otherwise tries again later, if that may help.
     pub(crate) fn take_leases(&self) {
         match self.try_take_leases() {

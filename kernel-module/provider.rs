@@ -1,21 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who maps: asks the filesystem where a range of the file lies, and puts the answer into the map.
+//! Who maps, and why nobody better: asks the filesystem where a range of the file lies, and puts the answer into the map.
 //!
 //! Only while the leases are held, and one at a time; see `extent::claims` for what may be inserted.
 
 use kernel::{
     bindings,
     error::{to_result, Result},
+    prelude::*,
 };
 
 use crate::{
     device::Device,
     extent::{map::Found, Extent, Range, State, MAX_BLOCK},
-    policy::{Leases, Provider, Why},
+    module_parameters,
+    policy::Leases,
     shim::{self, Mapping},
     trace,
 };
+
+/// Who maps. The numbers are those of `abi::PROVIDERS`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Provider {
+    /// Nobody: all I/O goes through the filesystem.
+    Vfs = 0,
+    /// The filesystem, by block numbers.
+    Bmap = 1,
+    /// The filesystem, by layouts.
+    Layout = 2,
+}
+
+/// Why nobody better maps. The numbers are those of `abi::REASONS`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Why {
+    Best = 0,
+    Starting,
+    Recalled,
+    OpenForWriting,
+    Filesystem,
+    Reflinked,
+    NoDirectIo,
+    Offset,
+    Leases,
+    NotPlain,
+    BmapDisabled,
+    Device,
+    Error,
+}
+
+impl Why {
+    /// Why the filesystem did not map.
+    pub(crate) fn of(error: Error) -> Self {
+        if error == ENXIO {
+            Self::Reflinked
+        } else {
+            Self::Error
+        }
+    }
+
+    /// Whether it may be otherwise in a while.
+    pub(crate) fn passes(self) -> bool {
+        matches!(
+            self,
+            Self::Starting
+                | Self::Recalled
+                | Self::OpenForWriting
+                | Self::Reflinked
+                | Self::NotPlain
+                | Self::Error
+        )
+    }
+}
 
 /// How far ahead of what is wanted is asked, in bytes: one question costs as much as a small I/O.
 const AHEAD: u64 = 1 << 20;
@@ -23,6 +80,36 @@ const AHEAD: u64 = 1 << 20;
 const QUESTIONS: usize = 64;
 
 impl Device {
+    /// Who could map this file, leases apart.
+    pub(crate) fn best_provider(&self) -> core::result::Result<Provider, Why> {
+        let backing = &self.backing;
+        if self.options.offset % self.geometry.block_bytes() != 0 {
+            return Err(Why::Offset);
+        }
+        if backing.is_special() {
+            return Err(Why::NotPlain);
+        }
+        if !backing.direct {
+            return Err(Why::NoDirectIo);
+        }
+        // SAFETY: The open file holds its filesystem.
+        let layouts = unsafe { shim::rloop_has_layouts(backing.sb()) };
+        let ext = [c"ext2", c"ext3", c"ext4"].contains(&backing.fs());
+        if !layouts && !ext {
+            return Err(Why::Filesystem);
+        }
+        if self.bdev.is_null() {
+            return Err(Why::Device);
+        }
+        if layouts {
+            return Ok(Provider::Layout);
+        }
+        if module_parameters::bmap.value() == 0 {
+            return Err(Why::BmapDisabled);
+        }
+        Ok(Provider::Bmap)
+    }
+
     /// Maps blocks, if that is possible now. Whether it has asked the filesystem.
     pub(crate) fn map_blocks(&self, blocks: Range) -> bool {
         let Some(blocks) = self.on_device(blocks) else {

@@ -78,7 +78,7 @@ module! {
 struct Module {
     _control: Pin<KBox<MiscDeviceRegistration<control::Control>>>,
     _registry: registry::Registry,
-    _policy: worker::Policy,
+    _policy: policy::Policy,
     _watchers: watch::Group,
     _grace: Grace,
 }
@@ -87,7 +87,7 @@ impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let registry = registry::Registry::new();
         disk::init(module);
-        let policy = worker::Policy::new()?;
+        let policy = policy::Policy::new()?;
         let watchers = watch::Group::new()?;
         let control = MiscDeviceRegistration::register(control::options());
         Ok(Self {

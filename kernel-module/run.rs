@@ -17,7 +17,7 @@ use crate::{
     bio::{flag, Bio, BioList, Op},
     device::Device,
     geometry::SECTOR_SHIFT,
-    policy::Provider,
+    provider::Provider,
     request::{Request, RequestList},
 };
 

@@ -10,7 +10,7 @@ use crate::{
     bio::{flag, Bio, BioList, Op},
     device::Device,
     extent::State,
-    policy::Provider,
+    provider::Provider,
     request::Request,
     run::Run,
     trace::Part,

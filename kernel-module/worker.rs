@@ -383,27 +383,6 @@ impl Device {
     }
 }
 
-/// Leases of all devices.
-static POLICY: AtomicPtr<bindings::workqueue_struct> = AtomicPtr::new(ptr::null_mut());
-
-/// The queue that all devices share; dropping it ends it, when there are no devices any more.
-pub(crate) struct Policy(
-    #[expect(dead_code, reason = "it is owned here, and used as `POLICY`")] Queue,
-);
-
-impl Policy {
-    pub(crate) fn new() -> Result<Self> {
-        let queue = Queue::new(c"rloop_policy", 0)?;
-        POLICY.store(queue.as_ptr(), Ordering::Relaxed);
-        Ok(Self(queue))
-    }
-
-    /// The kernel's queue, which is there as long as there are devices.
-    pub(crate) fn queue() -> *mut bindings::workqueue_struct {
-        POLICY.load(Ordering::Relaxed)
-    }
-}
-
 /// Runs a worker as what memory reclaim may wait for.
 pub(crate) fn in_reclaim(work: impl FnOnce()) {
     // SAFETY: Both change flags of the current task, and are undone here.
