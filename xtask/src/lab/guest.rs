@@ -234,7 +234,8 @@ fn machine(qemu: &mut Command, clock: Clock, folder: &Folder, project: &Project)
     .args(["-device", "nvme,id=nvme,serial=lab"]);
 }
 
-/// The first disk is the root, the second the project's, the others are for tests.
+/// The first disk is the root, the second the project's, the others are for tests. An error of this machine's, such as
+/// a full disk, is the guest's: by itself qemu would let it stand still until there is room.
 fn attach(qemu: &mut Command, number: usize, path: &str) {
     let (options, device) = match number {
         0 => ("snapshot=on", "nvme,serial=root".into()),
@@ -244,7 +245,7 @@ fn attach(qemu: &mut Command, number: usize, path: &str) {
             format!("virtio-blk-pci,serial=scratch{}", number - 2),
         ),
     };
-    let drive = format!("if=none,id=disk{number},format=raw,file={path},{options}");
+    let drive = format!("if=none,id=disk{number},format=raw,file={path},{options},werror=report");
     let device = format!("{device},drive=disk{number}");
     qemu.args(["-drive", &drive, "-device", &device]);
 }
