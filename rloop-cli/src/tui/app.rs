@@ -145,8 +145,22 @@ impl App {
         self.history.push(frame);
     }
 
+    /// Whether an action does anything where the user is.
+    pub fn serves(&self, action: Action) -> bool {
+        let chain = self.view == View::Chain;
+        match action {
+            Action::Operation => chain && matches!(self.trail.page(), Page::Requests(_)),
+            // The lists of the chains have an order of their own.
+            Action::Sort => !chain,
+            _ => true,
+        }
+    }
+
     /// Does what the user wants; quitting is the caller's.
     pub fn update(&mut self, action: Action) {
+        if !self.serves(action) {
+            return;
+        }
         match action {
             Action::Quit | Action::Interrupt | Action::Suspend => {}
             Action::Help => self.help = !self.help,
@@ -170,6 +184,7 @@ impl App {
                 self.trail.reset();
             }
             Action::Open => self.open(),
+            Action::Operation => self.next_operation(),
             Action::Sort => {
                 self.sort = match self.sort {
                     Sort::Place => Sort::Requests,
@@ -199,6 +214,14 @@ impl App {
         let frame = self.history.current().cloned();
         if let Some(device) = frame.as_ref().and_then(|frame| self.device(frame)) {
             self.trail.step(by, device, self.reverse);
+        }
+    }
+
+    /// Keeps only the next operation in the list of requests.
+    fn next_operation(&mut self) {
+        let frame = self.history.current().cloned();
+        if let Some(device) = frame.as_ref().and_then(|frame| self.device(frame)) {
+            self.trail.next_operation(device);
         }
     }
 

@@ -24,7 +24,7 @@ use ratatui::{
 
 use super::{
     app::{App, View},
-    bindings::BINDINGS,
+    bindings::{BINDINGS, Binding},
     theme::Theme,
     units,
     widget::time_axis,
@@ -189,18 +189,13 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
         Span::styled(text, theme.accent()).render(area, buf);
         return;
     }
-    let order = if app.reverse { ", reversed" } else { "" };
-    let by = match app.view {
-        View::Chain => "time",
-        _ => app.sort.name(),
-    };
-    let order = Line::styled(format!("by {by}{order}"), theme.dim());
+    let order = Line::styled(order(app), theme.dim());
     let left = match &app.ended {
         Some(why) => {
             let text = format!("ended: {why}  (q quits, ? helps, [ goes back)");
             Line::styled(text, theme.warning())
         }
-        None => keys(theme, area.width.saturating_sub(order.width() as u16 + 1)),
+        None => keys(app, area.width.saturating_sub(order.width() as u16 + 1)),
     };
     if left.width() + order.width() < usize::from(area.width) {
         order.right_aligned().render(area, buf);
@@ -208,11 +203,22 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
     left.render(area, buf);
 }
 
+/// What rows are sorted by; the lists of the chains have it in their heading.
+fn order(app: &App) -> String {
+    let reversed = if app.reverse { ", reversed" } else { "" };
+    match app.view {
+        View::Chain => String::new(),
+        _ => format!("by {}{reversed}", app.sort.name()),
+    }
+}
+
 /// As many keys of the footer as there is room for.
-fn keys<'a>(theme: &Theme, width: u16) -> Line<'a> {
+fn keys<'a>(app: &App, width: u16) -> Line<'a> {
+    let theme = &app.theme;
     let mut room = usize::from(width);
     let mut spans = Vec::new();
-    for binding in BINDINGS.iter().filter(|binding| binding.footer) {
+    let here = |binding: &&Binding| binding.footer && app.serves(binding.action);
+    for binding in BINDINGS.iter().filter(here) {
         let help = format!(" {}  ", binding.help);
         let width = binding.label.len() + help.len();
         if width > room {

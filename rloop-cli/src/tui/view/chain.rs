@@ -14,7 +14,10 @@ use ratatui::{
     widgets::{Paragraph, Row, Table, Widget as _, Wrap},
 };
 
-use self::{commits::COMMITS, requests::REQUESTS};
+use self::{
+    commits::COMMITS,
+    requests::{REQUESTS, plural},
+};
 use super::{
     columns::{Column, fitting, widths},
     device,
@@ -58,7 +61,7 @@ pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buff
     let rows = app.trail.rows(device, app.reverse);
     Line::styled(heading(app, device, page, rows.len()), app.theme.dim()).render(what, buf);
     if rows.is_empty() {
-        return say(app, &nothing(device, page), body, buf);
+        return say(app, &nothing(app, device, page), body, buf);
     }
     let chains = &device.chains;
     let rows = Rows {
@@ -102,14 +105,15 @@ fn heading(app: &App, device: &DeviceFrame, page: Page, count: usize) -> String 
         (_, false) => "slowest first",
         (_, true) => "fastest first",
     };
+    let requests = plural(app.trail.only());
     let what = match page {
         Page::Commits => "commits".to_owned(),
         Page::Requests(Scope::Extent(start, _)) => {
-            format!("requests of the extent at {}", units::offset(start))
+            format!("{requests} of the extent at {}", units::offset(start))
         }
-        Page::Requests(Scope::Commit(id)) => format!("requests that commit {id} made durable"),
-        Page::Requests(Scope::Flush(id)) => format!("requests that flush {id} made durable"),
-        Page::Requests(Scope::Device) | Page::Request(_) => "requests".to_owned(),
+        Page::Requests(Scope::Commit(id)) => format!("{requests} that commit {id} made durable"),
+        Page::Requests(Scope::Flush(id)) => format!("{requests} that flush {id} made durable"),
+        Page::Requests(Scope::Device) | Page::Request(_) => requests.to_owned(),
     };
     format!("{count} {what}, {order}  {}", traced(device))
 }
@@ -125,7 +129,13 @@ fn traced(device: &DeviceFrame) -> String {
 }
 
 /// Why a list is empty.
-fn nothing(device: &DeviceFrame, page: Page) -> String {
+fn nothing(app: &App, device: &DeviceFrame, page: Page) -> String {
+    if let only @ Some(_) = app.trail.only() {
+        let requests = plural(only);
+        return format!(
+            "The {requests} that were here are no longer kept. o goes on, Esc goes back."
+        );
+    }
     let uncounted = device.unavailable.iter();
     let mut uncounted = uncounted.filter(|missing| missing.what == "requests");
     if let Some(missing) = uncounted.next() {

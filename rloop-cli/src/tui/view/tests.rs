@@ -1,8 +1,9 @@
 //! Every view as text, at the design size and wide.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ratatui::style::Color;
+use rloop_common::Op;
 
 use super::*;
 use crate::{
@@ -349,6 +350,42 @@ fn from_holes_one_gets_to_commits_and_what_they_made_durable() {
     // Another device has other chains.
     press(&mut app, &[Action::Device(1)]);
     assert!(heading_of(&app).contains("requests, slowest first"));
+}
+
+/// The operations in the list of requests in front.
+fn operations(app: &App) -> BTreeSet<usize> {
+    let frame = app.history.current().expect("a frame");
+    let device = app.device(frame).expect("a device");
+    let rows = app.trail.rows(device, false).into_iter();
+    let requests = rows.map(|id| device.chains.request(id).expect("is kept"));
+    requests.map(|traced| traced.request.op().index()).collect()
+}
+
+#[test]
+fn a_list_of_requests_can_have_one_operation() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    // It is a key of this view alone.
+    press(&mut app, &[Action::Operation, Action::View(6)]);
+    let all = operations(&app);
+    assert!(all.len() > 1);
+    for op in &all {
+        press(&mut app, &[Action::Operation]);
+        assert_eq!(operations(&app), BTreeSet::from([*op]));
+    }
+    assert!(heading_of(&app).contains(" flushes, slowest first"));
+    // What a flush made durable is writes, whatever the list has that it was opened from.
+    press(&mut app, &[Action::Open, Action::Open]);
+    assert!(heading_of(&app).contains("requests that flush"));
+    assert!(!operations(&app).contains(&Op::Flush.index()));
+    press(&mut app, &[Action::Close, Action::Close]);
+    assert_eq!(operations(&app), BTreeSet::from([Op::Flush.index()]));
+    press(&mut app, &[Action::Operation]);
+    assert_eq!(operations(&app), all);
+    press(&mut app, &[Action::Operation, Action::Device(1)]);
+    assert_eq!(operations(&app), BTreeSet::from([Op::Read.index()]));
+    insta::assert_snapshot!("Chain_reads_80x24", text(&draw(&app, 80, 24)));
+    press(&mut app, &[Action::Close]);
+    assert!(heading_of(&app).contains(" requests, slowest first"));
 }
 
 #[test]

@@ -63,6 +63,18 @@ pub(super) fn op(traced: &Traced) -> String {
     format!("{name}{mark}")
 }
 
+/// Requests of an operation, or of any.
+pub(super) fn plural(only: Option<Op>) -> &'static str {
+    match only {
+        None => "requests",
+        Some(Op::Read) => "reads",
+        Some(Op::Write) => "writes",
+        Some(Op::Discard) => "discards",
+        Some(Op::WriteZeroes) => "writes of zeroes",
+        Some(Op::Flush) => "flushes",
+    }
+}
+
 fn place(traced: &Traced) -> String {
     if traced.request.op() == Op::Flush {
         return "-".to_owned();
