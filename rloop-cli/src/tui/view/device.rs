@@ -68,6 +68,23 @@ pub(super) fn is_uncounted(device: &DeviceFrame) -> bool {
         .any(|missing| missing.what == "requests")
 }
 
+/// How many lines they take where they are wrapped between words to that width.
+pub(super) fn wrapped(lines: &[Line], width: u16) -> u16 {
+    let width = usize::from(width.max(1));
+    let taken = |line: &Line| {
+        let (mut lines, mut used) = (1, 0);
+        for word in line.to_string().split(' ') {
+            let len = word.chars().count();
+            if used > 0 && used + 1 + len > width {
+                (lines, used) = (lines + 1, 0);
+            }
+            used += len + usize::from(used > 0);
+        }
+        lines
+    };
+    lines.iter().map(taken).sum()
+}
+
 /// The frame of a view of one device: its title and a blank line. Gives what is left for the view.
 pub(super) fn titled(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut Buffer) -> Rect {
     let [top, _, body] = Layout::vertical([
@@ -252,6 +269,16 @@ mod tests {
         assert_eq!(stretched(vec![1, 2], 80).len(), 8);
         assert_eq!(stretched(vec![1, 2, 3], 2), [1, 2, 3]);
         assert!(stretched(Vec::<u8>::new(), 9).is_empty());
+    }
+
+    #[test]
+    fn words_are_not_cut_where_lines_are_wrapped() {
+        let lines = |text: &'static str, width| wrapped(&[Line::raw(text)], width);
+        assert_eq!((lines("", 9), lines("one two", 7)), (1, 1));
+        assert_eq!((lines("one two", 6), lines("a bcdef ghijk", 7)), (2, 2));
+        // Its letters would fit into two.
+        assert_eq!(lines("ab cdefg hi", 6), 3);
+        assert_eq!(wrapped(&[Line::raw("one"), Line::raw("two")], 9), 2);
     }
 
     #[test]

@@ -33,8 +33,7 @@ const HEAT: u16 = 5;
 pub(super) fn render(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
     let device = app.device(frame);
     let remarks = device.map_or_else(Vec::new, |device| remarks(app, frame, device));
-    let wrapped = |line: &Line| (line.width() as u16).div_ceil(area.width).max(1);
-    let notes = remarks.iter().map(wrapped).sum::<u16>().min(NOTES);
+    let notes = device::wrapped(&remarks, area.width).min(NOTES);
     let rows = app.devices(frame).len() as u16 + 1;
     let lines = details(device);
     let room = area.height.saturating_sub(lines + notes).max(2);
