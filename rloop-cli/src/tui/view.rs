@@ -181,11 +181,11 @@ fn tab_line(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
 fn footer(app: &App, area: Rect, buf: &mut Buffer) {
     let theme = &app.theme;
     if app.typing || !app.filter.is_empty() {
-        let cursor = if app.typing { "_" } else { "" };
-        let text = format!(
-            "filter: {}{cursor}  (Enter keeps it, Esc drops it)",
-            app.filter
-        );
+        let rest = match app.typing {
+            true => "_  in a device's name or file (Enter keeps it, Esc drops it)",
+            false => "  (/ changes it)",
+        };
+        let text = format!("filter: {}{rest}", app.filter);
         Span::styled(text, theme.accent()).render(area, buf);
         return;
     }
