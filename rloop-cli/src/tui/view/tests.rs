@@ -7,7 +7,7 @@ use rloop_common::Op;
 
 use super::*;
 use crate::{
-    model::{DeviceFrame, ExtentFrame, Frame, Frames, Mode, RloopFrame, Ways},
+    model::{DeviceFrame, ExtentFrame, Finding, Frame, Frames, Mode, RloopFrame, Severity, Ways},
     sample::{Kind, Moved, Unavailable},
     source::{Source as _, synthetic::Synthetic},
     tui::{
@@ -273,6 +273,32 @@ fn extents_below_the_screen_can_be_reached() {
     assert!(text(&draw(&app, 80, 24)).contains(" 50,176 KiB"));
     app.update(Action::Move(isize::MIN));
     assert_eq!(app.row, 0);
+}
+
+#[test]
+fn the_worst_finding_is_the_first_whichever_device_has_it() {
+    let device = |name: &str, id, severity| DeviceFrame {
+        name: name.into(),
+        findings: vec![Finding {
+            id,
+            severity,
+            what: String::new(),
+            remedy: String::new(),
+        }],
+        ..DeviceFrame::default()
+    };
+    let mut app = App::new(Theme::new(ThemeName::Dark, Depth::True, false), false);
+    app.push(Arc::new(Frame {
+        devices: vec![
+            device("loop0", "nested", Severity::Info),
+            device("loop1", "errors", Severity::Critical),
+        ],
+        ..Frame::default()
+    }));
+    app.view = View::Findings;
+    let shown = text(&draw(&app, 80, 24));
+    let first = shown.lines().nth(2);
+    assert_eq!(first, Some("CRITICAL loop1 errors"), "{shown}");
 }
 
 /// The title's line of what is open in the view of chains.
