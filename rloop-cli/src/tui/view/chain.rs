@@ -136,10 +136,12 @@ fn nothing(app: &App, device: &DeviceFrame, page: Page) -> String {
             "The {requests} that were here are no longer kept. o goes on, Esc goes back."
         );
     }
-    let uncounted = device.unavailable.iter();
-    let mut uncounted = uncounted.filter(|missing| missing.what == "requests");
-    if let Some(missing) = uncounted.next() {
+    if let Some(missing) = device::missing(device, "requests") {
         return format!("Requests are not told of: {}", missing.why);
+    }
+    let unknown = device::unknown(app, device, device::COMMITS);
+    if let (Page::Commits, Some(unknown)) = (page, unknown) {
+        return format!("Commits are not told of: {}", unknown.why);
     }
     match page {
         Page::Commits => "No commit yet that the device waited for. An fsync of what was written makes one.".to_owned(),

@@ -9,7 +9,7 @@ use ratatui::{
 
 use crate::{
     model::DeviceFrame,
-    sample::SplitSample,
+    sample::{SplitSample, Unavailable},
     tui::{
         app::App,
         theme::Theme,
@@ -31,9 +31,11 @@ pub(super) fn mode(device: &DeviceFrame) -> String {
 }
 
 /// What is listed as unavailable where the holes of a filesystem's files are not known.
-pub(super) const HOLES: &[&str] = &["holes"];
+pub(super) const HOLES: &[&str] = &["holes", "holes and commits"];
 /// The same of its commits, as each filesystem calls its own.
 pub(super) const COMMITS: &[&str] = &[
+    "commits",
+    "holes and commits",
     "journal commits",
     "log commits",
     "log and transaction commits",
@@ -44,28 +46,32 @@ pub(super) fn about(derived: bool) -> &'static str {
     if derived { "~" } else { "" }
 }
 
-/// Whether nothing tells of such changes of the device's file: then a count of 0 says nothing.
-pub(super) fn is_unknown(app: &App, device: &DeviceFrame, changes: &[&str]) -> bool {
+/// Why nothing tells of such changes of the device's file, if that is so: then a count of 0 says nothing.
+pub(super) fn unknown<'a>(
+    app: &'a App,
+    device: &'a DeviceFrame,
+    changes: &[&str],
+) -> Option<&'a Unavailable> {
     if device.rloop.is_some() && changes == COMMITS {
         // The module tells of them itself, if it tells anything.
-        return is_uncounted(device);
+        return missing(device, "requests");
     }
     let fs = &device.backing.fs;
     let everywhere = app.history.current().into_iter();
     let everywhere = everywhere.flat_map(|frame| &frame.unavailable);
     let mut missing = device.unavailable.iter().chain(everywhere);
-    missing.any(|missing| {
-        let told = |what: &&str| missing.what.starts_with(&format!("{what} of {fs}"));
+    missing.find(|missing| {
+        let told = |what: &&str| {
+            missing.what == *what || missing.what.starts_with(&format!("{what} of {fs}"))
+        };
         changes.iter().any(told)
     })
 }
 
-/// Whether nothing counts the device's requests: then numbers of 0 say nothing.
-pub(super) fn is_uncounted(device: &DeviceFrame) -> bool {
-    device
-        .unavailable
-        .iter()
-        .any(|missing| missing.what == "requests")
+/// Why a part of the device cannot be shown, if that is so; of the requests, then numbers of 0 say nothing.
+pub(super) fn missing<'a>(device: &'a DeviceFrame, what: &str) -> Option<&'a Unavailable> {
+    let mut missing = device.unavailable.iter();
+    missing.find(|missing| missing.what == what)
 }
 
 /// How many lines they take where they are wrapped between words to that width.

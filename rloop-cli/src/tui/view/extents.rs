@@ -7,7 +7,7 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
     style::Style,
     text::{Line, Span, Text},
-    widgets::{Row, Table, Widget as _},
+    widgets::{Paragraph, Row, Table, Widget as _, Wrap},
 };
 
 use super::{
@@ -43,6 +43,15 @@ pub(super) fn render(
     .areas(area);
     let theme = &app.theme;
     device::title(device, theme, title, buf);
+    if let (Some(missing), true) = (
+        device::missing(device, "extents"),
+        device.extents.is_empty(),
+    ) {
+        return Paragraph::new(format!("No extents: {}", missing.why))
+            .style(theme.dim())
+            .wrap(Wrap { trim: true })
+            .render(strip, buf);
+    }
     app.strip
         .render(device, before(app, device), theme, strip, buf);
     offsets(device.facts.size_bytes, theme, axis, buf);

@@ -231,21 +231,56 @@ fn what_is_not_known_is_no_zero() {
             ..Frame::default()
         })
     };
-    let fills = |app: &App| {
+    let counts = |app: &App| {
         let text = text(&draw(app, 80, 24));
-        let line = text.lines().find(|line| line.starts_with("fills"));
-        let words = line.expect("a line").split_whitespace();
-        words.skip(1).take(1).collect::<String>()
+        ["fills", "commits"].map(|name| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            let count = line.and_then(|line| line.split_whitespace().nth(1));
+            count.unwrap_or_default().to_owned()
+        })
     };
     app.view = View::Holes;
     app.push(frame(&device));
-    assert_eq!(fills(&app), "0");
+    assert_eq!(counts(&app), ["0", "0"]);
+    for (what, shown) in [
+        ("holes of btrfs files", ["-", "0"]),
+        ("log and transaction commits of btrfs", ["0", "-"]),
+        ("commits", ["0", "-"]),
+        ("holes and commits", ["-", "-"]),
+        ("holes of xfs files", ["0", "0"]),
+    ] {
+        let why = "nothing tells of them".into();
+        device.unavailable = vec![Unavailable {
+            what: what.into(),
+            why,
+        }];
+        app.push(frame(&device));
+        assert_eq!(counts(&app), shown, "{what}");
+        let told = text(&draw(&app, 80, 24)).contains("nothing tells of them");
+        assert_eq!(told, shown[1] == "-", "{what}");
+    }
+}
+
+#[test]
+fn a_file_whose_extents_are_not_known_is_not_drawn_as_a_hole() {
+    let mut device = DeviceFrame::default();
+    device.facts.size_bytes = 64 << 20;
     device.unavailable.push(Unavailable {
-        what: "holes of btrfs files".into(),
-        why: "nothing tells of them".into(),
+        what: "extents".into(),
+        why: "tmpfs does not tell extents (FIEMAP)".into(),
     });
-    app.push(frame(&device));
-    assert_eq!(fills(&app), "-");
+    let mut app = App::new(Theme::new(ThemeName::Dark, Depth::True, false), false);
+    app.push(Arc::new(Frame {
+        devices: vec![device],
+        ..Frame::default()
+    }));
+    app.view = View::Extents;
+    let shown = text(&draw(&app, 80, 24));
+    assert!(shown.contains("No extents: tmpfs does not tell"), "{shown}");
+    assert!(
+        !shown.contains("···") && !shown.contains("0 extents"),
+        "{shown}"
+    );
 }
 
 #[test]
