@@ -159,6 +159,12 @@ fn tab_line(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
         let devices = app.devices(frame);
         devices.iter().map(|device| device.findings.len()).sum()
     });
+    let count = match findings {
+        0 => String::new(),
+        _ => format!("{findings} "),
+    };
+    let names = View::ALL.iter().map(|view| view.name().len() + 4);
+    let is_narrow = names.sum::<usize>() + count.len() > usize::from(area.width);
     let mut spans = Vec::new();
     for (number, view) in View::ALL.iter().enumerate() {
         let style = if *view == app.view {
@@ -166,13 +172,14 @@ fn tab_line(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
         } else {
             Style::new()
         };
-        spans.push(Span::styled(
-            format!(" {} {} ", number + 1, view.name()),
-            style,
-        ));
-        if *view == View::Findings && findings > 0 {
-            let count = format!("{findings} ");
-            spans.push(Span::styled(count, app.theme.warning()));
+        // Where there is no room for all names, the other views are their numbers.
+        let name = match is_narrow && *view != app.view {
+            true => format!(" {} ", number + 1),
+            false => format!(" {} {} ", number + 1, view.name()),
+        };
+        spans.push(Span::styled(name, style));
+        if *view == View::Findings {
+            spans.push(Span::styled(count.clone(), app.theme.warning()));
         }
     }
     Line::from(spans).render(area, buf);

@@ -223,17 +223,18 @@ pub(super) fn split(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut B
         let style = |number: usize| theme.ramp(number as f64 / 3.0);
         let note = sampled(split);
         let taken = 56 + note.len() as u64;
-        let width = u64::from(area.width).saturating_sub(taken).clamp(8, 60);
+        let width = u64::from(area.width).saturating_sub(taken).min(60);
         for (number, cells) in cells(&parts.map(|part| part.1), width).iter().enumerate() {
             let glyph = theme.bar(number).to_string();
             spans.push(Span::styled(glyph.repeat(*cells), style(number)));
         }
         for (number, (name, ns)) in parts.iter().enumerate() {
             let share = units::percent(Some(*ns as f64 / total as f64));
-            spans.push(Span::styled(
-                format!("  {}", theme.bar(number)),
-                style(number),
-            ));
+            // Where there is no room for the bar, its glyphs explain nothing.
+            if width > 0 {
+                let glyph = format!("  {}", theme.bar(number));
+                spans.push(Span::styled(glyph, style(number)));
+            }
             spans.push(Span::raw(format!(" {name} {share}")));
         }
         spans.push(Span::styled(note, theme.dim()));

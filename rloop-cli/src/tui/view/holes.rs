@@ -110,8 +110,8 @@ pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buff
         buf,
     );
     let notes_lines = [
-        "fills: blocks allocated for the file   conversions: unwritten made written",
-        "commits: those that the device's flushes waited for   ~ derived",
+        "fills: blocks allocated   conversions: unwritten to written",
+        "commits: those that a flush had to wait for   ~ derived",
     ];
     for (row, note) in notes.rows().zip(notes_lines) {
         buf.set_string(row.x, row.y, note, app.theme.dim());

@@ -185,9 +185,10 @@ fn no_word_or_number_is_cut_at_the_smallest_size() {
     for width in SMALLEST.0..100 {
         let text = text(&draw(&app, width, SMALLEST.1));
         let lines: Vec<&str> = text.lines().collect();
-        // Header, headings of the table, footer: each ends with a whole word.
+        // Header, tabs, headings of the table, footer: each ends with a whole word.
         let ends = [
             (lines[0], &["lost 0"][..]),
+            (lines[1], &["7", "7 Chain"]),
             (lines[2], &["p99", "commits", "requests"]),
             (lines[lines.len() - 1], &["by place"]),
         ];
@@ -199,7 +200,39 @@ fn no_word_or_number_is_cut_at_the_smallest_size() {
         }
     }
     app.update(Action::Help);
-    assert!(text(&draw(&app, 80, SMALLEST.1)).contains("Ctrl-C"));
+    for width in [80, SMALLEST.0] {
+        let keys = text(&draw(&app, width, SMALLEST.1));
+        assert!(
+            keys.contains("Ctrl-C") && keys.contains("now dark"),
+            "{keys}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_cut_off_a_device_at_the_smallest_size() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    let mut lines = |view| {
+        app.view = view;
+        let text = text(&draw(&app, SMALLEST.0, SMALLEST.1));
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let extents = lines(View::Extents);
+    assert!(extents.iter().any(|line| line.ends_with("slow")));
+    let offsets: Vec<&str> = extents
+        .iter()
+        .skip_while(|line| !line.contains("offset"))
+        .skip(1)
+        .filter_map(|line| line.split_once(" KiB"))
+        .map(|(offset, _)| offset.trim())
+        .collect();
+    assert_eq!(offsets[..2], ["5,120", "10,240"]);
+    let latency = lines(View::Latency);
+    let has = |end: &str| latency.iter().any(|line| line.contains(end));
+    assert!(has("write zeroes") && has("all but flush") && has("disk 50%"));
+    let holes = lines(View::Holes);
+    let has = |end: &str| holes.iter().any(|line| line.ends_with(end));
+    assert!(has("to written") && has("~ derived"));
 }
 
 #[test]
