@@ -7,7 +7,7 @@ use rloop_common::Op;
 
 use super::app::View;
 use crate::model::{
-    DeviceFrame,
+    DeviceFrame, Frame,
     chain::{Committed, Traced},
 };
 
@@ -36,11 +36,13 @@ pub enum Page {
 }
 
 /// A page, the number of what is selected on it, and the operation that it is narrowed to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Level {
     page: Page,
     selected: Option<u64>,
     only: Option<Op>,
+    /// The last frame that had the request of the page.
+    seen: Option<Arc<Frame>>,
 }
 
 /// The way from where the user came.
@@ -104,7 +106,23 @@ impl Trail {
             page,
             selected: None,
             only: None,
+            seen: None,
         });
+    }
+
+    /// Holds on to the frame if it has the request in front, for as long as that is looked at.
+    pub fn see(&mut self, frame: &Arc<Frame>, device: &DeviceFrame) {
+        let Page::Request(id) = self.page() else {
+            return;
+        };
+        if let (Some(level), Some(_)) = (self.levels.last_mut(), device.chains.request(id)) {
+            level.seen = Some(frame.clone());
+        }
+    }
+
+    /// The last frame that had the request in front.
+    pub fn seen(&self) -> Option<&Arc<Frame>> {
+        self.levels.last()?.seen.as_ref()
     }
 
     /// The page that is in front before any was opened becomes one that there is a way back to.

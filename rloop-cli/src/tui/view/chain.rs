@@ -48,15 +48,12 @@ pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buff
             height: area.bottom() - what.y,
             ..area
         };
-        return match device.chains.request(id) {
-            Some(traced) => request::render(app, device, traced, rest, buf),
-            None => say(
-                app,
-                "This request is no longer kept, only later ones and the slowest are. Esc goes back.",
-                rest,
-                buf,
-            ),
-        };
+        let is_kept = device.chains.request(id).is_some();
+        let seen = app.seen(device);
+        if let Some(traced) = seen.chains.request(id) {
+            request::render(app, seen, traced, is_kept, rest, buf);
+        }
+        return;
     }
     let rows = app.trail.rows(device, app.reverse);
     Line::styled(heading(app, device, page, rows.len()), app.theme.dim()).render(what, buf);

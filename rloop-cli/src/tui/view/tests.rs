@@ -482,6 +482,62 @@ fn a_list_of_requests_can_have_one_operation() {
     assert!(heading_of(&app).contains(" requests, slowest first"));
 }
 
+/// Another interval, without the requests of the one before.
+fn push_without_requests(app: &mut App) {
+    let mut frame = Frame::clone(app.history.current().expect("a frame"));
+    for device in &mut frame.devices {
+        device.chains = Default::default();
+    }
+    app.push(Arc::new(frame));
+}
+
+#[test]
+fn an_open_request_stays_when_the_device_no_longer_keeps_it() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    press(&mut app, &[Action::View(6), Action::Open]);
+    let body = |app: &App| {
+        let text = text(&draw(app, 100, 40));
+        let lines = text.lines().skip(2).map(str::to_owned);
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let before = body(&app);
+    assert!(before.contains("Esc: back") && !before.contains("as last seen"));
+    push_without_requests(&mut app);
+    assert_eq!(
+        body(&app),
+        before.replace("Esc: back", "Esc: back  (as last seen)")
+    );
+    press(&mut app, &[Action::Close]);
+    assert!(heading_of(&app).starts_with("0 requests"));
+}
+
+#[test]
+fn what_is_open_is_never_another_devices() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    press(&mut app, &[Action::View(6), Action::Open]);
+    let opened = heading_of(&app);
+    // Whatever becomes the first of them, the device stays in front.
+    press(
+        &mut app,
+        &[
+            Action::Reverse,
+            Action::Turn(1),
+            Action::Sort,
+            Action::Turn(-1),
+        ],
+    );
+    assert_eq!(heading_of(&app), opened);
+    // It is gone, and another one has a request of the same number.
+    let mut frame = Frame::clone(app.history.current().expect("a frame"));
+    frame.devices.remove(0);
+    app.push(Arc::new(frame));
+    assert!(
+        heading_of(&app).contains(" requests, "),
+        "{}",
+        heading_of(&app)
+    );
+}
+
 #[test]
 fn a_flush_shows_its_commit_and_an_empty_list_why_it_is_empty() {
     let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));

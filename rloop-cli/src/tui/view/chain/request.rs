@@ -33,6 +33,7 @@ pub(super) fn render(
     app: &App,
     device: &DeviceFrame,
     traced: &Traced,
+    is_kept: bool,
     area: Rect,
     buf: &mut Buffer,
 ) {
@@ -51,7 +52,7 @@ pub(super) fn render(
     };
     let ending = [
         Line::raw(ends(device, traced)),
-        Line::styled(ways(traced), theme.dim()),
+        Line::styled(ways(traced, is_kept), theme.dim()),
     ];
     let [what, first, second, end, others] = Layout::vertical([
         Constraint::Length(device::wrapped(&places, area.width) + 1),
@@ -260,15 +261,17 @@ fn ends(device: &DeviceFrame, traced: &Traced) -> String {
 }
 
 /// Where keys lead from here.
-fn ways(traced: &Traced) -> &'static str {
+fn ways(traced: &Traced, is_kept: bool) -> String {
     let commit = traced.durable.and_then(|durable| durable.commit);
-    if traced.request.flushes {
-        "Enter: what it made durable  Esc: back"
+    let enter = if traced.request.flushes {
+        "Enter: what it made durable  "
     } else if commit.is_some() {
-        "Enter: what else that commit made durable  Esc: back"
+        "Enter: what else that commit made durable  "
     } else {
-        "Esc: back"
-    }
+        ""
+    };
+    let old = if is_kept { "" } else { "  (as last seen)" };
+    format!("{enter}Esc: back{old}")
 }
 
 /// What else the same commit or flush made durable, where there is room for it.
