@@ -58,7 +58,7 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     tab_line(app, frame.map(AsRef::as_ref), tabs, buf);
     match frame {
         None => waiting(app, body, buf),
-        Some(frame) if frame.devices.is_empty() => nothing(frame, body, buf),
+        Some(frame) if frame.devices.is_empty() => nothing(app, frame, body, buf),
         Some(frame) => view(app, frame, body, buf),
     }
     footer(app, bottom, buf);
@@ -244,10 +244,20 @@ fn waiting(app: &App, area: Rect, buf: &mut Buffer) {
         .render(area, buf);
 }
 
-fn nothing(frame: &Frame, area: Rect, buf: &mut Buffer) {
-    let mut text = "No loop device is attached.\n\nAttach one:   losetup --find --show --direct-io=on FILE\nOr see one:   rloop-top --demo\n\n\
-                    It will appear here as soon as it is there.\n"
-        .to_owned();
+fn nothing(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
+    // Those that were named may be gone while others are there.
+    let had_some = app
+        .history
+        .until_current()
+        .any(|frame| !frame.devices.is_empty());
+    let what = match had_some {
+        true => "No device that was watched is attached any more.",
+        false => "No loop device is attached.",
+    };
+    let mut text = format!(
+        "{what}\n\nAttach one:   losetup --find --show --direct-io=on FILE\nOr see one:   rloop-top --demo\n\n\
+         It will appear here as soon as it is there.\n"
+    );
     for missing in &frame.unavailable {
         text.push_str(&format!("\nunavailable: {}: {}", missing.what, missing.why));
     }

@@ -138,6 +138,14 @@ fn without_devices_it_says_what_to_do() {
 }
 
 #[test]
+fn when_the_devices_are_gone_it_does_not_say_that_there_are_none() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    app.push(Arc::new(Frame::default()));
+    let shown = text(&draw(&app, 80, 24));
+    assert!(shown.contains("No device that was watched is attached any more."));
+}
+
+#[test]
 fn without_colours_no_cell_has_one() {
     for (name, depth) in [
         (ThemeName::Dark, Depth::Mono),
