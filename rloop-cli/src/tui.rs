@@ -126,6 +126,7 @@ fn handle(app: &mut App, event: &Event) -> Option<Leave> {
         return None;
     }
     if app.typing && type_filter(app, *key) {
+        app.follow();
         return None;
     }
     match action(*key)? {

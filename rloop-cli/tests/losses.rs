@@ -2,6 +2,7 @@
 
 use std::{
     os::unix::fs::FileExt as _,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
     thread,
@@ -10,6 +11,7 @@ use std::{
 
 use ratatui::{buffer::Buffer, layout::Rect};
 use rloop::{
+    device::control::AttachOptions,
     model::derive,
     sample::Sample,
     source::live::{Live, LiveOptions},
@@ -144,6 +146,30 @@ fn events_that_find_the_ring_full_are_counted_and_shown() {
     // The header tells of all since the program began.
     let shown = lost + more(&after.lost);
     assert!(header.ends_with(&format!(" lost {shown}")), "{header}");
+}
+
+#[test]
+fn requests_are_not_lost_where_nobody_tells_of_extents() {
+    if !root_or_skip() {
+        return;
+    }
+    let scratch = ScratchDir::new();
+    let target = scratch.path().join("memory");
+    let memory = Mounted::new("tmpfs", "size=8m", Path::new("none"), &target);
+    let file = sparse(memory.path(), "watched.img", 4 * MIB);
+    let device = attached(&file, &AttachOptions::default());
+    let mut live = watch(&[&device]);
+    let before = settled_sample(&mut live, &device);
+    write_blocks(device.path(), (0..97).map(|i| i * 2 * BLOCK as u64));
+    let after = settled_sample(&mut live, &device);
+    let (old, new) = (of(&before, &device), of(&after, &device));
+    assert_eq!(submitted(old, new, Op::Write), 97);
+    assert!(
+        new.unavailable
+            .iter()
+            .any(|missing| missing.what == "extents")
+    );
+    assert_eq!(after.lost.unattributed, 0);
 }
 
 #[test]

@@ -26,9 +26,10 @@ Examples:
 
 Chains: Enter leads from an extent, the latencies or the holes to single requests and
 commits, and from a request to what belongs to it: extent, sector, times, and the flush and
-commit that made it durable; Esc leads back, 7 shows them at once. Of each 64 ms and processor
-eight requests are traced, those slower than all before in it, and all that flush. `~` marks what
-is derived: which flush made a write durable, unless an rloop device's commit names its range.
+commit that made it durable; Esc leads back, 7 shows them at once, o one operation of them, then
+the next. Of each 64 ms and processor eight requests are traced, those slower than all before in
+it, and all that flush. `~` marks what is derived: which flush made a write durable, unless an
+rloop device's commit names its range.
 
 Exit status: 0 fine, 1 failed, 2 usage, 130 interrupted.";
 

@@ -15,6 +15,7 @@ pub(super) async fn print(mut collector: Collector, output: Output) -> Result<()
     let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(unheard)?;
     let mut out = io::stdout().lock();
+    let mut is_first = true;
     if output == Output::Plain {
         writeln!(out, "{}", export::plain::header())?;
     }
@@ -32,6 +33,10 @@ pub(super) async fn print(mut collector: Collector, output: Output) -> Result<()
             }
             return Ok(());
         };
+        if is_first && frame.devices.is_empty() {
+            say("no loop device is attached; those that come will be shown");
+        }
+        is_first = false;
         match output {
             Output::Json => writeln!(out, "{}", export::json::line(&frame))?,
             Output::Plain | Output::Dashboard => write!(out, "{}", export::plain::lines(&frame))?,

@@ -90,7 +90,7 @@ fn nearly_full(device: &DeviceFrame) -> Option<Finding> {
         return None;
     }
     let what = format!(
-        "the filesystem has {} MiB left, the file may still grow by {} MiB: writes into holes will fail",
+        "the filesystem has {} MiB left, the file may still grow by {} MiB: when it is full, writes into holes fail",
         backing.fs_free_bytes >> 20,
         missing >> 20
     );
@@ -98,9 +98,10 @@ fn nearly_full(device: &DeviceFrame) -> Option<Finding> {
         "filesystem-nearly-full",
         Severity::Critical,
         what,
+        // The rest cannot be allocated beforehand: there is not enough, and trying takes all that is left.
         format!(
-            "fallocate --keep-size -l {} {}",
-            backing.size_bytes, backing.path
+            "fstrim MOUNTPOINT of a filesystem on /dev/{}; or make room beside {}",
+            device.name, backing.path
         ),
     )
 }

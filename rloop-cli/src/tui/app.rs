@@ -115,6 +115,8 @@ pub struct App {
     pub strip: Strip,
     /// Name of the selected device.
     selected: Option<String>,
+    /// Name and instance of the device in front.
+    front: Option<(String, u64)>,
 }
 
 impl App {
@@ -137,16 +139,58 @@ impl App {
             trail: Trail::default(),
             strip: Strip::default(),
             selected: None,
+            front: None,
         }
     }
 
     /// Adds a frame.
     pub fn push(&mut self, frame: Arc<Frame>) {
         self.history.push(frame);
+        self.follow();
+    }
+
+    /// To be called whenever another device may have come to the front.
+    pub fn follow(&mut self) {
+        let frame = self.history.current().cloned();
+        let shown = frame
+            .as_ref()
+            .and_then(|frame| Some((frame, self.device(frame)?)));
+        let front = shown.map(|(_, device)| (device.name.clone(), device.instance));
+        if front != self.front {
+            self.trail.reset();
+        }
+        if let Some((frame, device)) = shown {
+            self.trail.see(frame, device);
+        }
+        self.front = front;
+        // What is open stays in front, whatever the order of the devices becomes.
+        if let (true, Some((name, _))) = (self.trail.is_open(), &self.front) {
+            self.selected = Some(name.clone());
+        }
+    }
+
+    /// The device as it was when it had the request that is open: it does not keep them for ever.
+    pub fn seen<'a>(&'a self, device: &'a DeviceFrame) -> &'a DeviceFrame {
+        let seen = self.trail.seen().and_then(|frame| self.device(frame));
+        seen.unwrap_or(device)
+    }
+
+    /// Whether an action does anything where the user is.
+    pub fn serves(&self, action: Action) -> bool {
+        let chain = self.view == View::Chain;
+        match action {
+            Action::Operation => chain && matches!(self.trail.page(), Page::Requests(_)),
+            // The lists of the chains have an order of their own.
+            Action::Sort => !chain,
+            _ => true,
+        }
     }
 
     /// Does what the user wants; quitting is the caller's.
     pub fn update(&mut self, action: Action) {
+        if !self.serves(action) {
+            return;
+        }
         match action {
             Action::Quit | Action::Interrupt | Action::Suspend => {}
             Action::Help => self.help = !self.help,
@@ -165,11 +209,9 @@ impl App {
             Action::Move(by) if self.view == View::Extents => self.scroll(by),
             Action::Move(by) if self.view == View::Findings => self.scroll_findings(by),
             Action::Move(by) if self.view == View::Chain => self.step(by),
-            Action::Move(by) | Action::Device(by) => {
-                self.select(by);
-                self.trail.reset();
-            }
+            Action::Move(by) | Action::Device(by) => self.select(by),
             Action::Open => self.open(),
+            Action::Operation => self.next_operation(),
             Action::Sort => {
                 self.sort = match self.sort {
                     Sort::Place => Sort::Requests,
@@ -185,6 +227,7 @@ impl App {
             Action::Theme => self.theme = self.theme.next(),
             Action::Depth => self.theme = self.theme.next_depth(),
         }
+        self.follow();
     }
 
     fn scroll(&mut self, by: isize) {
@@ -202,9 +245,18 @@ impl App {
         }
     }
 
+    /// Keeps only the next operation in the list of requests.
+    fn next_operation(&mut self) {
+        let frame = self.history.current().cloned();
+        if let Some(device) = frame.as_ref().and_then(|frame| self.device(frame)) {
+            self.trail.next_operation(device);
+        }
+    }
+
     /// Opens what is selected: from a view of one device, its chains.
     fn open(&mut self) {
-        let frame = self.history.current().cloned();
+        let seen = self.trail.seen().filter(|_| self.view == View::Chain);
+        let frame = seen.or(self.history.current()).cloned();
         let Some(frame) = frame.as_ref() else { return };
         let Some(device) = self.device(frame) else {
             return;

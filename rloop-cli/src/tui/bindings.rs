@@ -25,6 +25,8 @@ pub enum Action {
     Device(isize),
     /// What is selected: the extents of a device, the requests of an extent, the chain of a request.
     Open,
+    /// Only the next operation's requests; after the last, all.
+    Operation,
     /// Sort by the next column.
     Sort,
     /// Sort the other way.
@@ -127,6 +129,7 @@ pub const BINDINGS: &[Binding] = &[
     key(KeyCode::Right, "Right", Action::Device(1), DEVICES),
     letter('l', "l", Action::Device(1), DEVICES),
     key(KeyCode::Enter, "Enter", Action::Open, "open").in_footer(),
+    letter('o', "o", Action::Operation, "one operation").in_footer(),
     letter('s', "s", Action::Sort, "sort").in_footer(),
     letter('r', "r", Action::Reverse, "reverse the order"),
     letter('/', "/", Action::Filter, "filter").in_footer(),

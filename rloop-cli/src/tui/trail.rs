@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use rloop_common::Op;
+
 use super::app::View;
 use crate::model::{
-    DeviceFrame,
+    DeviceFrame, Frame,
     chain::{Committed, Traced},
 };
 
@@ -33,11 +35,14 @@ pub enum Page {
     Request(u64),
 }
 
-/// A page, and the number of what is selected on it.
-#[derive(Clone, Copy, Debug)]
+/// A page, the number of what is selected on it, and the operation that it is narrowed to.
+#[derive(Clone, Debug)]
 struct Level {
     page: Page,
     selected: Option<u64>,
+    only: Option<Op>,
+    /// The last frame that had the request of the page.
+    seen: Option<Arc<Frame>>,
 }
 
 /// The way from where the user came.
@@ -67,9 +72,14 @@ impl Trail {
         !self.levels.is_empty()
     }
 
-    /// Another device is shown: what was opened is none of its.
+    /// Another device is shown: what was opened is none of its, but it has a list of all requests too.
     pub fn reset(&mut self) {
-        self.levels.clear();
+        let all = |level: &Level| level.page == Page::Requests(Scope::Device);
+        let kept = self.levels.first().is_some_and(all);
+        self.levels.truncate(usize::from(kept));
+        if let Some(level) = self.levels.last_mut() {
+            level.selected = None;
+        }
     }
 
     /// Back to the page before; if there is none, to that view.
@@ -95,7 +105,24 @@ impl Trail {
         self.levels.push(Level {
             page,
             selected: None,
+            only: None,
+            seen: None,
         });
+    }
+
+    /// Holds on to the frame if it has the request in front, for as long as that is looked at.
+    pub fn see(&mut self, frame: &Arc<Frame>, device: &DeviceFrame) {
+        let Page::Request(id) = self.page() else {
+            return;
+        };
+        if let (Some(level), Some(_)) = (self.levels.last_mut(), device.chains.request(id)) {
+            level.seen = Some(frame.clone());
+        }
+    }
+
+    /// The last frame that had the request in front.
+    pub fn seen(&self) -> Option<&Arc<Frame>> {
+        self.levels.last()?.seen.as_ref()
     }
 
     /// The page that is in front before any was opened becomes one that there is a way back to.
@@ -141,6 +168,27 @@ impl Trail {
         }
     }
 
+    /// The operation that the list of requests is narrowed to.
+    pub fn only(&self) -> Option<Op> {
+        self.levels.last().and_then(|level| level.only)
+    }
+
+    /// Narrows a list of requests to the next operation that it has; after the last it has all again.
+    pub fn next_operation(&mut self, device: &DeviceFrame) {
+        let Page::Requests(scope) = self.page() else {
+            return;
+        };
+        let requests = requests(device, scope);
+        let has = |op: &Op| requests.iter().any(|traced| traced.request.op() == *op);
+        let after = self.only().map_or(0, |op| op.index() + 1);
+        let only = Op::ALL[after..].iter().copied().find(has);
+        self.note_first();
+        if let Some(level) = self.levels.last_mut() {
+            level.only = only;
+            level.selected = None;
+        }
+    }
+
     /// The place of the selected row: the first, until another is chosen, and where that is gone.
     pub fn place(&self, rows: &[u64]) -> usize {
         let selected = self.levels.last().and_then(|level| level.selected);
@@ -153,6 +201,10 @@ impl Trail {
         let mut rows: Vec<u64> = match self.page() {
             Page::Requests(scope) => {
                 let requests = requests(device, scope).into_iter();
+                let fits = |traced: &&Arc<Traced>| {
+                    self.only().is_none_or(|only| traced.request.op() == only)
+                };
+                let requests = requests.filter(fits);
                 requests.map(|traced| traced.request.id).collect()
             }
             Page::Commits => {

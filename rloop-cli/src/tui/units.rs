@@ -5,8 +5,8 @@ pub fn ns(value: Option<u64>) -> String {
     match value {
         None => "-".to_owned(),
         Some(ns) if ns < 1_000 => format!("{ns} ns"),
-        Some(ns) if ns < 1_000_000 => scaled(ns as f64 / 1e3, "us"),
-        Some(ns) if ns < 1_000_000_000 => scaled(ns as f64 / 1e6, "ms"),
+        Some(ns) if ns < 999_500 => scaled(ns as f64 / 1e3, "us"),
+        Some(ns) if ns < 999_500_000 => scaled(ns as f64 / 1e6, "ms"),
         Some(ns) => scaled(ns as f64 / 1e9, "s"),
     }
 }
@@ -26,11 +26,14 @@ pub fn bytes(value: u64) -> String {
 /// A place in a file: exact, for as long as it can be read.
 pub fn offset(value: u64) -> String {
     const READABLE: u64 = 10_000_000_000;
+    // Half of one takes two letters more.
+    const READABLE_HALF: u64 = READABLE / 10;
     let (whole, rest) = (value / 1024, value % 1024);
     match (rest, whole) {
         (0, 0) => "0 B".to_owned(),
         (0, ..READABLE) => format!("{} KiB", thousands(whole)),
         (1.., 0..1024) => format!("{} B", thousands(value)),
+        (512, ..READABLE_HALF) => format!("{}.5 KiB", thousands(whole)),
         _ => bytes(value),
     }
 }
@@ -81,6 +84,9 @@ mod tests {
         assert_eq!(ns(Some(0)), "0 ns");
         assert_eq!(ns(Some(1_234)), "1.23 us");
         assert_eq!(ns(Some(45_678_000)), "45.7 ms");
+        assert_eq!(ns(Some(999_499)), "999 us");
+        assert_eq!(ns(Some(999_500)), "1.00 ms");
+        assert_eq!(ns(Some(999_999_999)), "1.00 s");
         assert_eq!(ns(Some(2_000_000_000)), "2 s");
         assert_eq!(bytes(0), "0 B");
         assert_eq!(bytes(1023), "1.00 KiB");
@@ -89,6 +95,7 @@ mod tests {
         assert_eq!(offset(0), "0 B");
         assert_eq!(offset(131_104 << 10), "131,104 KiB");
         assert_eq!(offset(4096 + 512), "4,608 B");
+        assert_eq!(offset((311_296 << 10) + 512), "311,296.5 KiB");
         assert_eq!(offset(9_999_999_999 << 10), "9,999,999,999 KiB");
         assert_eq!(offset(20 << 40), "20.0 TiB");
         assert_eq!(count(12.0), "12");

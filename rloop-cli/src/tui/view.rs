@@ -24,7 +24,7 @@ use ratatui::{
 
 use super::{
     app::{App, View},
-    bindings::BINDINGS,
+    bindings::{BINDINGS, Binding},
     theme::Theme,
     units,
     widget::time_axis,
@@ -58,7 +58,7 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     tab_line(app, frame.map(AsRef::as_ref), tabs, buf);
     match frame {
         None => waiting(app, body, buf),
-        Some(frame) if frame.devices.is_empty() => nothing(frame, body, buf),
+        Some(frame) if frame.devices.is_empty() => nothing(app, frame, body, buf),
         Some(frame) => view(app, frame, body, buf),
     }
     footer(app, bottom, buf);
@@ -159,6 +159,12 @@ fn tab_line(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
         let devices = app.devices(frame);
         devices.iter().map(|device| device.findings.len()).sum()
     });
+    let count = match findings {
+        0 => String::new(),
+        _ => format!("{findings} "),
+    };
+    let names = View::ALL.iter().map(|view| view.name().len() + 4);
+    let is_narrow = names.sum::<usize>() + count.len() > usize::from(area.width);
     let mut spans = Vec::new();
     for (number, view) in View::ALL.iter().enumerate() {
         let style = if *view == app.view {
@@ -166,13 +172,14 @@ fn tab_line(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
         } else {
             Style::new()
         };
-        spans.push(Span::styled(
-            format!(" {} {} ", number + 1, view.name()),
-            style,
-        ));
-        if *view == View::Findings && findings > 0 {
-            let count = format!("{findings} ");
-            spans.push(Span::styled(count, app.theme.warning()));
+        // Where there is no room for all names, the other views are their numbers.
+        let name = match is_narrow && *view != app.view {
+            true => format!(" {} ", number + 1),
+            false => format!(" {} {} ", number + 1, view.name()),
+        };
+        spans.push(Span::styled(name, style));
+        if *view == View::Findings {
+            spans.push(Span::styled(count.clone(), app.theme.warning()));
         }
     }
     Line::from(spans).render(area, buf);
@@ -181,26 +188,21 @@ fn tab_line(app: &App, frame: Option<&Frame>, area: Rect, buf: &mut Buffer) {
 fn footer(app: &App, area: Rect, buf: &mut Buffer) {
     let theme = &app.theme;
     if app.typing || !app.filter.is_empty() {
-        let cursor = if app.typing { "_" } else { "" };
-        let text = format!(
-            "filter: {}{cursor}  (Enter keeps it, Esc drops it)",
-            app.filter
-        );
+        let rest = match app.typing {
+            true => "_  in a device's name or file (Enter keeps it, Esc drops it)",
+            false => "  (/ changes it)",
+        };
+        let text = format!("filter: {}{rest}", app.filter);
         Span::styled(text, theme.accent()).render(area, buf);
         return;
     }
-    let order = if app.reverse { ", reversed" } else { "" };
-    let by = match app.view {
-        View::Chain => "time",
-        _ => app.sort.name(),
-    };
-    let order = Line::styled(format!("by {by}{order}"), theme.dim());
+    let order = Line::styled(order(app), theme.dim());
     let left = match &app.ended {
         Some(why) => {
             let text = format!("ended: {why}  (q quits, ? helps, [ goes back)");
             Line::styled(text, theme.warning())
         }
-        None => keys(theme, area.width.saturating_sub(order.width() as u16 + 1)),
+        None => keys(app, area.width.saturating_sub(order.width() as u16 + 1)),
     };
     if left.width() + order.width() < usize::from(area.width) {
         order.right_aligned().render(area, buf);
@@ -208,11 +210,22 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
     left.render(area, buf);
 }
 
+/// What rows are sorted by; the lists of the chains have it in their heading.
+fn order(app: &App) -> String {
+    let reversed = if app.reverse { ", reversed" } else { "" };
+    match app.view {
+        View::Chain => String::new(),
+        _ => format!("by {}{reversed}", app.sort.name()),
+    }
+}
+
 /// As many keys of the footer as there is room for.
-fn keys<'a>(theme: &Theme, width: u16) -> Line<'a> {
+fn keys<'a>(app: &App, width: u16) -> Line<'a> {
+    let theme = &app.theme;
     let mut room = usize::from(width);
     let mut spans = Vec::new();
-    for binding in BINDINGS.iter().filter(|binding| binding.footer) {
+    let here = |binding: &&Binding| binding.footer && app.serves(binding.action);
+    for binding in BINDINGS.iter().filter(here) {
         let help = format!(" {}  ", binding.help);
         let width = binding.label.len() + help.len();
         if width > room {
@@ -231,10 +244,20 @@ fn waiting(app: &App, area: Rect, buf: &mut Buffer) {
         .render(area, buf);
 }
 
-fn nothing(frame: &Frame, area: Rect, buf: &mut Buffer) {
-    let mut text = "No loop device is attached.\n\nAttach one:   losetup --find --show --direct-io=on FILE\nOr see one:   rloop-top --demo\n\n\
-                    It will appear here as soon as it is there.\n"
-        .to_owned();
+fn nothing(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
+    // Those that were named may be gone while others are there.
+    let had_some = app
+        .history
+        .until_current()
+        .any(|frame| !frame.devices.is_empty());
+    let what = match had_some {
+        true => "No device that was watched is attached any more.",
+        false => "No loop device is attached.",
+    };
+    let mut text = format!(
+        "{what}\n\nAttach one:   losetup --find --show --direct-io=on FILE\nOr see one:   rloop-top --demo\n\n\
+         It will appear here as soon as it is there.\n"
+    );
     for missing in &frame.unavailable {
         text.push_str(&format!("\nunavailable: {}: {}", missing.what, missing.why));
     }

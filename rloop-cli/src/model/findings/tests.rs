@@ -91,6 +91,11 @@ fn a_sparse_file_on_a_full_filesystem_is_found() {
     device.backing.fs_free_bytes = 1 << 30;
     device.backing.size_bytes = 8 << 30;
     assert_eq!(ids(&device), ["filesystem-nearly-full"]);
+    let remedy = &find(&device)[0].remedy;
+    assert!(
+        !remedy.contains("fallocate"),
+        "it would take what is left, and fail"
+    );
     device.backing.allocated_bytes = 8 << 30;
     assert!(find(&device).is_empty(), "it will not grow");
 }

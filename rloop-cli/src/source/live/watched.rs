@@ -48,6 +48,8 @@ pub(super) struct Watched {
     commit_buckets: Vec<u64>,
     collected: Collected,
     lost: Lost,
+    /// Requests while no extents were known: listed as unavailable, and so not lost.
+    extentless: u64,
     /// All that began before it was watched has ended.
     is_settled: bool,
     /// Why the extents are not known.
@@ -87,6 +89,7 @@ impl Watched {
             commit_buckets: Vec::new(),
             collected: Collected::default(),
             lost: Lost::default(),
+            extentless: 0,
             is_settled: false,
             trouble: Vec::new(),
             gaps: Vec::new(),
@@ -224,7 +227,11 @@ impl Watched {
         };
         let idle = self.device.in_flight() == Some(0);
         self.settle(idle, maps);
-        self.lost.unattributed = self.counters.read(&mut sample, idle);
+        let unattributed = self.counters.read(&mut sample, idle);
+        if self.extents.mapping().is_empty() {
+            self.extentless = unattributed;
+        }
+        self.lost.unattributed = unattributed - self.extentless;
         self.lost.completions = sample.ops.iter().map(|op| op.lost).sum();
         match &self.device.rloop {
             None => derived::buffered(&mut sample),

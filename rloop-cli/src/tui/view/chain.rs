@@ -14,7 +14,10 @@ use ratatui::{
     widgets::{Paragraph, Row, Table, Widget as _, Wrap},
 };
 
-use self::{commits::COMMITS, requests::REQUESTS};
+use self::{
+    commits::COMMITS,
+    requests::{REQUESTS, plural},
+};
 use super::{
     columns::{Column, fitting, widths},
     device,
@@ -45,20 +48,17 @@ pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buff
             height: area.bottom() - what.y,
             ..area
         };
-        return match device.chains.request(id) {
-            Some(traced) => request::render(app, device, traced, rest, buf),
-            None => say(
-                app,
-                "This request is no longer kept, only later ones and the slowest are. Esc goes back.",
-                rest,
-                buf,
-            ),
-        };
+        let is_kept = device.chains.request(id).is_some();
+        let seen = app.seen(device);
+        if let Some(traced) = seen.chains.request(id) {
+            request::render(app, seen, traced, is_kept, rest, buf);
+        }
+        return;
     }
     let rows = app.trail.rows(device, app.reverse);
     Line::styled(heading(app, device, page, rows.len()), app.theme.dim()).render(what, buf);
     if rows.is_empty() {
-        return say(app, &nothing(device, page), body, buf);
+        return say(app, &nothing(app, device, page), body, buf);
     }
     let chains = &device.chains;
     let rows = Rows {
@@ -102,14 +102,15 @@ fn heading(app: &App, device: &DeviceFrame, page: Page, count: usize) -> String 
         (_, false) => "slowest first",
         (_, true) => "fastest first",
     };
+    let requests = plural(app.trail.only());
     let what = match page {
         Page::Commits => "commits".to_owned(),
         Page::Requests(Scope::Extent(start, _)) => {
-            format!("requests of the extent at {}", units::offset(start))
+            format!("{requests} of the extent at {}", units::offset(start))
         }
-        Page::Requests(Scope::Commit(id)) => format!("requests that commit {id} made durable"),
-        Page::Requests(Scope::Flush(id)) => format!("requests that flush {id} made durable"),
-        Page::Requests(Scope::Device) | Page::Request(_) => "requests".to_owned(),
+        Page::Requests(Scope::Commit(id)) => format!("{requests} that commit {id} made durable"),
+        Page::Requests(Scope::Flush(id)) => format!("{requests} that flush {id} made durable"),
+        Page::Requests(Scope::Device) | Page::Request(_) => requests.to_owned(),
     };
     format!("{count} {what}, {order}  {}", traced(device))
 }
@@ -125,11 +126,19 @@ fn traced(device: &DeviceFrame) -> String {
 }
 
 /// Why a list is empty.
-fn nothing(device: &DeviceFrame, page: Page) -> String {
-    let uncounted = device.unavailable.iter();
-    let mut uncounted = uncounted.filter(|missing| missing.what == "requests");
-    if let Some(missing) = uncounted.next() {
+fn nothing(app: &App, device: &DeviceFrame, page: Page) -> String {
+    if let only @ Some(_) = app.trail.only() {
+        let requests = plural(only);
+        return format!(
+            "The {requests} that were here are no longer kept. o goes on, Esc goes back."
+        );
+    }
+    if let Some(missing) = device::missing(device, "requests") {
         return format!("Requests are not told of: {}", missing.why);
+    }
+    let unknown = device::unknown(app, device, device::COMMITS);
+    if let (Page::Commits, Some(unknown)) = (page, unknown) {
+        return format!("Commits are not told of: {}", unknown.why);
     }
     match page {
         Page::Commits => "No commit yet that the device waited for. An fsync of what was written makes one.".to_owned(),

@@ -9,7 +9,7 @@ use ratatui::{
 
 use crate::{
     model::DeviceFrame,
-    sample::SplitSample,
+    sample::{SplitSample, Unavailable},
     tui::{
         app::App,
         theme::Theme,
@@ -31,9 +31,11 @@ pub(super) fn mode(device: &DeviceFrame) -> String {
 }
 
 /// What is listed as unavailable where the holes of a filesystem's files are not known.
-pub(super) const HOLES: &[&str] = &["holes"];
+pub(super) const HOLES: &[&str] = &["holes", "holes and commits"];
 /// The same of its commits, as each filesystem calls its own.
 pub(super) const COMMITS: &[&str] = &[
+    "commits",
+    "holes and commits",
     "journal commits",
     "log commits",
     "log and transaction commits",
@@ -44,28 +46,49 @@ pub(super) fn about(derived: bool) -> &'static str {
     if derived { "~" } else { "" }
 }
 
-/// Whether nothing tells of such changes of the device's file: then a count of 0 says nothing.
-pub(super) fn is_unknown(app: &App, device: &DeviceFrame, changes: &[&str]) -> bool {
+/// Why nothing tells of such changes of the device's file, if that is so: then a count of 0 says nothing.
+pub(super) fn unknown<'a>(
+    app: &'a App,
+    device: &'a DeviceFrame,
+    changes: &[&str],
+) -> Option<&'a Unavailable> {
     if device.rloop.is_some() && changes == COMMITS {
         // The module tells of them itself, if it tells anything.
-        return is_uncounted(device);
+        return missing(device, "requests");
     }
     let fs = &device.backing.fs;
     let everywhere = app.history.current().into_iter();
     let everywhere = everywhere.flat_map(|frame| &frame.unavailable);
     let mut missing = device.unavailable.iter().chain(everywhere);
-    missing.any(|missing| {
-        let told = |what: &&str| missing.what.starts_with(&format!("{what} of {fs}"));
+    missing.find(|missing| {
+        let told = |what: &&str| {
+            missing.what == *what || missing.what.starts_with(&format!("{what} of {fs}"))
+        };
         changes.iter().any(told)
     })
 }
 
-/// Whether nothing counts the device's requests: then numbers of 0 say nothing.
-pub(super) fn is_uncounted(device: &DeviceFrame) -> bool {
-    device
-        .unavailable
-        .iter()
-        .any(|missing| missing.what == "requests")
+/// Why a part of the device cannot be shown, if that is so; of the requests, then numbers of 0 say nothing.
+pub(super) fn missing<'a>(device: &'a DeviceFrame, what: &str) -> Option<&'a Unavailable> {
+    let mut missing = device.unavailable.iter();
+    missing.find(|missing| missing.what == what)
+}
+
+/// How many lines they take where they are wrapped between words to that width.
+pub(super) fn wrapped(lines: &[Line], width: u16) -> u16 {
+    let width = usize::from(width.max(1));
+    let taken = |line: &Line| {
+        let (mut lines, mut used) = (1, 0);
+        for word in line.to_string().split(' ') {
+            let len = word.chars().count();
+            if used > 0 && used + 1 + len > width {
+                (lines, used) = (lines + 1, 0);
+            }
+            used += len + usize::from(used > 0);
+        }
+        lines
+    };
+    lines.iter().map(taken).sum()
 }
 
 /// The frame of a view of one device: its title and a blank line. Gives what is left for the view.
@@ -200,17 +223,18 @@ pub(super) fn split(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut B
         let style = |number: usize| theme.ramp(number as f64 / 3.0);
         let note = sampled(split);
         let taken = 56 + note.len() as u64;
-        let width = u64::from(area.width).saturating_sub(taken).clamp(8, 60);
+        let width = u64::from(area.width).saturating_sub(taken).min(60);
         for (number, cells) in cells(&parts.map(|part| part.1), width).iter().enumerate() {
             let glyph = theme.bar(number).to_string();
             spans.push(Span::styled(glyph.repeat(*cells), style(number)));
         }
         for (number, (name, ns)) in parts.iter().enumerate() {
             let share = units::percent(Some(*ns as f64 / total as f64));
-            spans.push(Span::styled(
-                format!("  {}", theme.bar(number)),
-                style(number),
-            ));
+            // Where there is no room for the bar, its glyphs explain nothing.
+            if width > 0 {
+                let glyph = format!("  {}", theme.bar(number));
+                spans.push(Span::styled(glyph, style(number)));
+            }
             spans.push(Span::raw(format!(" {name} {share}")));
         }
         spans.push(Span::styled(note, theme.dim()));
@@ -252,6 +276,16 @@ mod tests {
         assert_eq!(stretched(vec![1, 2], 80).len(), 8);
         assert_eq!(stretched(vec![1, 2, 3], 2), [1, 2, 3]);
         assert!(stretched(Vec::<u8>::new(), 9).is_empty());
+    }
+
+    #[test]
+    fn words_are_not_cut_where_lines_are_wrapped() {
+        let lines = |text: &'static str, width| wrapped(&[Line::raw(text)], width);
+        assert_eq!((lines("", 9), lines("one two", 7)), (1, 1));
+        assert_eq!((lines("one two", 6), lines("a bcdef ghijk", 7)), (2, 2));
+        // Its letters would fit into two.
+        assert_eq!(lines("ab cdefg hi", 6), 3);
+        assert_eq!(wrapped(&[Line::raw("one"), Line::raw("two")], 9), 2);
     }
 
     #[test]

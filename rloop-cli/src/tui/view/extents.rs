@@ -7,7 +7,7 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
     style::Style,
     text::{Line, Span, Text},
-    widgets::{Row, Table, Widget as _},
+    widgets::{Paragraph, Row, Table, Widget as _, Wrap},
 };
 
 use super::{
@@ -22,6 +22,8 @@ use crate::{
 
 /// From this height on the strip has more lines.
 const TALL: u16 = 40;
+/// From this width on the legend has all its words.
+const WORDY: u16 = 75;
 
 pub(super) fn render(
     app: &App,
@@ -43,10 +45,19 @@ pub(super) fn render(
     .areas(area);
     let theme = &app.theme;
     device::title(device, theme, title, buf);
+    if let (Some(missing), true) = (
+        device::missing(device, "extents"),
+        device.extents.is_empty(),
+    ) {
+        return Paragraph::new(format!("No extents: {}", missing.why))
+            .style(theme.dim())
+            .wrap(Wrap { trim: true })
+            .render(strip, buf);
+    }
     app.strip
         .render(device, before(app, device), theme, strip, buf);
     offsets(device.facts.size_bytes, theme, axis, buf);
-    explain(theme).render(legend, buf);
+    explain(theme, legend.width).render(legend, buf);
     let shared = if device.extents_per_cell > 1 {
         format!(", {} neighbours share counters", device.extents_per_cell)
     } else {
@@ -62,10 +73,11 @@ pub(super) fn render(
 }
 
 /// What glyphs and colours of the strip mean.
-fn explain<'a>(theme: &Theme) -> Line<'a> {
+fn explain<'a>(theme: &Theme, width: u16) -> Line<'a> {
     let glyph = |state| theme.extent(state);
+    let of = if width < WORDY { "" } else { " p99 or max:" };
     let words = format!(
-        "{} written  {} unwritten  {} hole  {} filling   p99 or max: fast ",
+        "{} written  {} unwritten  {} hole  {} filling {of} fast ",
         glyph(State::Written),
         glyph(State::Unwritten),
         glyph(State::Hole),
@@ -105,16 +117,16 @@ type Value = fn(&ExtentFrame) -> String;
 
 const COLUMNS: [Column<Value>; 12] = [
     column(|extent| units::offset(extent.start_bytes), "offset", 17, 0),
-    column(|extent| units::bytes(extent.len_bytes), "length", 9, 0),
-    column(disk_offset, "on disk", 17, 3),
+    column(|extent| units::bytes(extent.len_bytes), "length", 8, 0),
+    column(disk_offset, "on disk", 17, 4),
     column(|extent| extent.state.name().to_owned(), "state", 9, 0),
-    column(|extent| units::count(extent.reads as f64), "reads", 7, 0),
-    column(|extent| units::count(extent.writes as f64), "writes", 7, 0),
-    column(|extent| units::bytes(extent.read_bytes), "read", 9, 2),
-    column(|extent| units::bytes(extent.write_bytes), "written", 9, 2),
-    column(|extent| units::ns(extent.latency.p50_ns), "p50", 8, 0),
-    column(|extent| units::ns(extent.latency.p90_ns), "p90", 8, 1),
-    column(|extent| units::ns(extent.latency.p99_ns), "p99", 8, 0),
+    column(|extent| units::count(extent.reads as f64), "reads", 6, 0),
+    column(|extent| units::count(extent.writes as f64), "writes", 6, 0),
+    column(|extent| units::bytes(extent.read_bytes), "read", 9, 3),
+    column(|extent| units::bytes(extent.write_bytes), "written", 9, 3),
+    column(|extent| units::ns(extent.latency.p50_ns), "p50", 8, 1),
+    column(|extent| units::ns(extent.latency.p90_ns), "p90", 8, 2),
+    column(|extent| units::ns(extent.latency.p99_ns), "p99", 8, 1),
     column(|extent| units::ns(extent.latency.max_ns), "max", 8, 0),
 ];
 

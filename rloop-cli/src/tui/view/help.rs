@@ -4,9 +4,10 @@ use ratatui::{
     buffer::Buffer,
     layout::Rect,
     text::{Line, Span},
-    widgets::{Block, Clear, Paragraph, Widget as _},
+    widgets::{Block, Clear, Paragraph, Widget as _, Wrap},
 };
 
+use super::device;
 use crate::tui::{
     app::App,
     bindings::BINDINGS,
@@ -17,34 +18,59 @@ use crate::tui::{
 const KEYS: usize = 15;
 /// Width of a column of keys.
 const COLUMN: usize = 42;
+/// Lines of the popup that are not keys, and one of the screen.
+const OTHERS: usize = 4;
 
 pub(super) fn render(app: &App, area: Rect, buf: &mut Buffer) {
     let rows = rows();
     // Two columns where one would be higher than the screen.
-    let columns = if rows.len() + 4 > usize::from(area.height) && area.width >= 80 {
-        2
+    let (mut lines, width) = if rows.len() + OTHERS <= usize::from(area.height) {
+        (in_columns(&rows, 1, COLUMN, &app.theme), COLUMN)
+    } else if area.width >= 80 {
+        (in_columns(&rows, 2, COLUMN - 3, &app.theme), 2 * COLUMN - 6)
     } else {
-        1
+        (one_after_the_other(&rows, &app.theme), area.width.into())
     };
-    let height = rows.len().div_ceil(columns);
-    let column = if columns == 1 { COLUMN } else { COLUMN - 3 };
-    let mut lines: Vec<Line> = (0..height)
-        .map(|row| {
-            let across = (row..rows.len()).step_by(height);
-            Line::from_iter(across.flat_map(|row| spans(&rows[row], column, &app.theme)))
-        })
-        .collect();
     let names = ThemeName::ALL.map(ThemeName::name).join(", ");
     lines.push(Line::styled(
         format!(" now {}; --theme {names}", app.theme.describe()),
         app.theme.dim(),
     ));
-    popup(lines, (columns * column) as u16 + 2, app, area, buf);
+    popup(lines, width as u16 + 2, app, area, buf);
 }
 
-/// (keys, what they do), each meaning once.
-fn rows() -> Vec<(String, &'static str)> {
-    let mut rows: Vec<(String, &str)> = Vec::new();
+fn in_columns<'a>(rows: &[Keys], columns: usize, column: usize, theme: &Theme) -> Vec<Line<'a>> {
+    let height = rows.len().div_ceil(columns);
+    let spans = |(keys, help): &Keys| {
+        [
+            Span::styled(format!(" {keys:<KEYS$}"), theme.heading()),
+            Span::raw(format!("{help:<0$}", column - KEYS - 1)),
+        ]
+    };
+    let line = |row| {
+        let across = (row..rows.len()).step_by(height);
+        Line::from_iter(across.flat_map(|row| spans(&rows[row])))
+    };
+    (0..height).map(line).collect()
+}
+
+/// Where there is room for no table.
+fn one_after_the_other<'a>(rows: &[Keys], theme: &Theme) -> Vec<Line<'a>> {
+    let spans = |(keys, help): &Keys| {
+        [
+            Span::styled(format!(" {keys} "), theme.heading()),
+            Span::raw(format!("{help} ")),
+        ]
+    };
+    vec![Line::from_iter(rows.iter().flat_map(spans))]
+}
+
+/// Keys, and what they do.
+type Keys = (String, &'static str);
+
+/// Each meaning once.
+fn rows() -> Vec<Keys> {
+    let mut rows: Vec<Keys> = Vec::new();
     for binding in BINDINGS {
         match rows.last_mut() {
             Some((keys, help)) if *help == binding.help => {
@@ -56,18 +82,9 @@ fn rows() -> Vec<(String, &'static str)> {
     rows
 }
 
-fn spans<'a>((keys, help): &(String, &'a str), width: usize, theme: &Theme) -> [Span<'a>; 2] {
-    [
-        Span::styled(format!(" {keys:<KEYS$}"), theme.heading()),
-        Span::raw(format!("{help:<0$}", width - KEYS - 1)),
-    ]
-}
-
 fn popup(lines: Vec<Line>, width: u16, app: &App, area: Rect, buf: &mut Buffer) {
-    let (width, height) = (
-        width.min(area.width),
-        (lines.len() as u16 + 2).min(area.height),
-    );
+    let width = width.min(area.width);
+    let height = (device::wrapped(&lines, width - 2) + 2).min(area.height);
     let popup = Rect::new(
         area.x + (area.width - width) / 2,
         area.y + (area.height - height) / 2,
@@ -80,5 +97,8 @@ fn popup(lines: Vec<Line>, width: u16, app: &App, area: Rect, buf: &mut Buffer) 
     } else {
         Block::bordered().title(" Keys ")
     };
-    Paragraph::new(lines).block(block).render(popup, buf);
+    Paragraph::new(lines)
+        .block(block)
+        .wrap(Wrap { trim: false })
+        .render(popup, buf);
 }

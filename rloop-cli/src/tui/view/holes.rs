@@ -100,17 +100,18 @@ pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buff
     changes(app, device, lines, rows, buf);
     device::time_below(app, WORDS, axis, buf);
     commit_times(app, device, words, buf);
+    let unknown = device::unknown(app, device, device::COMMITS);
     device::heat_over_time(
         app,
         device,
         |device| &device.commits.duration.buckets,
-        "no commit yet",
+        unknown.map_or("no commit yet", |unknown| &unknown.why),
         heat,
         buf,
     );
     let notes_lines = [
-        "fills: blocks allocated for the file   conversions: unwritten made written",
-        "commits: those that the device's flushes waited for   ~ derived",
+        "fills: blocks allocated   conversions: unwritten to written",
+        "commits: those that a flush had to wait for   ~ derived",
     ];
     for (row, note) in notes.rows().zip(notes_lines) {
         buf.set_string(row.x, row.y, note, app.theme.dim());
@@ -127,7 +128,7 @@ fn changes(app: &App, device: &DeviceFrame, lines: u16, area: Rect, buf: &mut Bu
     buf.set_string(area.x, area.y, titles, theme.heading());
     for (number, kind) in kinds(device).enumerate() {
         let y = area.y + 1 + number as u16 * lines;
-        let is_known = !device::is_unknown(app, device, kind.source);
+        let is_known = device::unknown(app, device, kind.source).is_none();
         let none = || "-".to_owned();
         let bytes = kind.bytes.filter(|_| is_known);
         let about = device::about((kind.derived)(device));

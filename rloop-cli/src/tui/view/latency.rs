@@ -38,7 +38,7 @@ type Value = fn(&OpFrame) -> String;
 const COLUMNS: [Column<Value>; 12] = [
     column(|op| units::count(op.ops as f64), "requests", 9, 0),
     column(|op| units::ns(op.total.p50_ns), "p50", 9, 0),
-    column(|op| units::ns(op.total.p90_ns), "p90", 9, 0),
+    column(|op| units::ns(op.total.p90_ns), "p90", 9, 1),
     column(|op| units::ns(op.total.p99_ns), "p99", 9, 0),
     column(|op| units::ns(op.total.p999_ns), "p99.9", 9, 1),
     column(|op| units::ns(op.total.max_ns), "max", 9, 0),

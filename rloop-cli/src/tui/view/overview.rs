@@ -33,8 +33,7 @@ const HEAT: u16 = 5;
 pub(super) fn render(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
     let device = app.device(frame);
     let remarks = device.map_or_else(Vec::new, |device| remarks(app, frame, device));
-    let wrapped = |line: &Line| (line.width() as u16).div_ceil(area.width).max(1);
-    let notes = remarks.iter().map(wrapped).sum::<u16>().min(NOTES);
+    let notes = device::wrapped(&remarks, area.width).min(NOTES);
     let rows = app.devices(frame).len() as u16 + 1;
     let lines = details(device);
     let room = area.height.saturating_sub(lines + notes).max(2);
@@ -136,15 +135,21 @@ fn cell<'a>(
         Show::Device => name(app, device, chosen),
         Show::Fs => Text::from(device.backing.fs.clone()),
         Show::Mode => Text::from(device::mode(device)),
-        Show::Iops | Show::Bytes if device::is_uncounted(device) => right("-".to_owned()),
+        Show::Iops | Show::Bytes if device::missing(device, "requests").is_some() => {
+            right("-".to_owned())
+        }
         Show::Iops => right(units::count(device.all.ops as f64 / seconds)),
         Show::Bytes => right(units::bytes((device.all.bytes as f64 / seconds) as u64)),
         Show::P50 => right(units::ns(total.p50_ns)),
         Show::P99 => right(units::ns(total.p99_ns)),
         Show::Bypass => right(units::percent(device.bypass_ratio)),
-        Show::Fills if device::is_unknown(app, device, device::HOLES) => right("-".to_owned()),
+        Show::Fills if device::unknown(app, device, device::HOLES).is_some() => {
+            right("-".to_owned())
+        }
         Show::Fills => right(units::count(device.holes.fills as f64)),
-        Show::Commits if device::is_unknown(app, device, device::COMMITS) => right("-".to_owned()),
+        Show::Commits if device::unknown(app, device, device::COMMITS).is_some() => {
+            right("-".to_owned())
+        }
         Show::Commits => right(units::count(device.commits.count as f64)),
         Show::Over => {
             let requests = |device: &DeviceFrame| Some(device.all.ops as f64);

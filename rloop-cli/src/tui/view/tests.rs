@@ -1,12 +1,14 @@
 //! Every view as text, at the design size and wide.
 
+mod chain;
+
 use std::sync::Arc;
 
 use ratatui::style::Color;
 
 use super::*;
 use crate::{
-    model::{DeviceFrame, ExtentFrame, Frame, Frames, Mode, RloopFrame, Ways},
+    model::{DeviceFrame, ExtentFrame, Finding, Frame, Frames, Mode, RloopFrame, Severity, Ways},
     sample::{Kind, Moved, Unavailable},
     source::{Source as _, synthetic::Synthetic},
     tui::{
@@ -136,6 +138,14 @@ fn without_devices_it_says_what_to_do() {
 }
 
 #[test]
+fn when_the_devices_are_gone_it_does_not_say_that_there_are_none() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    app.push(Arc::new(Frame::default()));
+    let shown = text(&draw(&app, 80, 24));
+    assert!(shown.contains("No device that was watched is attached any more."));
+}
+
+#[test]
 fn without_colours_no_cell_has_one() {
     for (name, depth) in [
         (ThemeName::Dark, Depth::Mono),
@@ -184,9 +194,10 @@ fn no_word_or_number_is_cut_at_the_smallest_size() {
     for width in SMALLEST.0..100 {
         let text = text(&draw(&app, width, SMALLEST.1));
         let lines: Vec<&str> = text.lines().collect();
-        // Header, headings of the table, footer: each ends with a whole word.
+        // Header, tabs, headings of the table, footer: each ends with a whole word.
         let ends = [
             (lines[0], &["lost 0"][..]),
+            (lines[1], &["7", "7 Chain"]),
             (lines[2], &["p99", "commits", "requests"]),
             (lines[lines.len() - 1], &["by place"]),
         ];
@@ -198,7 +209,39 @@ fn no_word_or_number_is_cut_at_the_smallest_size() {
         }
     }
     app.update(Action::Help);
-    assert!(text(&draw(&app, 80, SMALLEST.1)).contains("Ctrl-C"));
+    for width in [80, SMALLEST.0] {
+        let keys = text(&draw(&app, width, SMALLEST.1));
+        assert!(
+            keys.contains("Ctrl-C") && keys.contains("now dark"),
+            "{keys}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_cut_off_a_device_at_the_smallest_size() {
+    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
+    let mut lines = |view| {
+        app.view = view;
+        let text = text(&draw(&app, SMALLEST.0, SMALLEST.1));
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let extents = lines(View::Extents);
+    assert!(extents.iter().any(|line| line.ends_with("slow")));
+    let offsets: Vec<&str> = extents
+        .iter()
+        .skip_while(|line| !line.contains("offset"))
+        .skip(1)
+        .filter_map(|line| line.split_once(" KiB"))
+        .map(|(offset, _)| offset.trim())
+        .collect();
+    assert_eq!(offsets[..2], ["5,120", "10,240"]);
+    let latency = lines(View::Latency);
+    let has = |end: &str| latency.iter().any(|line| line.contains(end));
+    assert!(has("write zeroes") && has("all but flush") && has("disk 50%"));
+    let holes = lines(View::Holes);
+    let has = |end: &str| holes.iter().any(|line| line.ends_with(end));
+    assert!(has("to written") && has("~ derived"));
 }
 
 #[test]
@@ -230,21 +273,56 @@ fn what_is_not_known_is_no_zero() {
             ..Frame::default()
         })
     };
-    let fills = |app: &App| {
+    let counts = |app: &App| {
         let text = text(&draw(app, 80, 24));
-        let line = text.lines().find(|line| line.starts_with("fills"));
-        let words = line.expect("a line").split_whitespace();
-        words.skip(1).take(1).collect::<String>()
+        ["fills", "commits"].map(|name| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            let count = line.and_then(|line| line.split_whitespace().nth(1));
+            count.unwrap_or_default().to_owned()
+        })
     };
     app.view = View::Holes;
     app.push(frame(&device));
-    assert_eq!(fills(&app), "0");
+    assert_eq!(counts(&app), ["0", "0"]);
+    for (what, shown) in [
+        ("holes of btrfs files", ["-", "0"]),
+        ("log and transaction commits of btrfs", ["0", "-"]),
+        ("commits", ["0", "-"]),
+        ("holes and commits", ["-", "-"]),
+        ("holes of xfs files", ["0", "0"]),
+    ] {
+        let why = "nothing tells of them".into();
+        device.unavailable = vec![Unavailable {
+            what: what.into(),
+            why,
+        }];
+        app.push(frame(&device));
+        assert_eq!(counts(&app), shown, "{what}");
+        let told = text(&draw(&app, 80, 24)).contains("nothing tells of them");
+        assert_eq!(told, shown[1] == "-", "{what}");
+    }
+}
+
+#[test]
+fn a_file_whose_extents_are_not_known_is_not_drawn_as_a_hole() {
+    let mut device = DeviceFrame::default();
+    device.facts.size_bytes = 64 << 20;
     device.unavailable.push(Unavailable {
-        what: "holes of btrfs files".into(),
-        why: "nothing tells of them".into(),
+        what: "extents".into(),
+        why: "tmpfs does not tell extents (FIEMAP)".into(),
     });
-    app.push(frame(&device));
-    assert_eq!(fills(&app), "-");
+    let mut app = App::new(Theme::new(ThemeName::Dark, Depth::True, false), false);
+    app.push(Arc::new(Frame {
+        devices: vec![device],
+        ..Frame::default()
+    }));
+    app.view = View::Extents;
+    let shown = text(&draw(&app, 80, 24));
+    assert!(shown.contains("No extents: tmpfs does not tell"), "{shown}");
+    assert!(
+        !shown.contains("···") && !shown.contains("0 extents"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -274,107 +352,28 @@ fn extents_below_the_screen_can_be_reached() {
     assert_eq!(app.row, 0);
 }
 
-/// The title's line of what is open in the view of chains.
-fn heading_of(app: &App) -> String {
-    let text = text(&draw(app, 100, 40));
-    text.lines().nth(3).unwrap_or_default().to_owned()
-}
-
-fn press(app: &mut App, actions: &[Action]) {
-    actions.iter().for_each(|action| app.update(*action));
-}
-
 #[test]
-fn from_a_device_one_gets_to_a_chain_and_back() {
-    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
-    press(&mut app, &[Action::View(2), Action::Open]);
-    assert!(heading_of(&app).contains("requests, slowest first"));
-    // A write: of those, something makes them durable.
-    for _ in 0..100 {
-        press(&mut app, &[Action::Move(1), Action::Open]);
-        if heading_of(&app).starts_with("write of") {
-            break;
-        }
-        press(&mut app, &[Action::Close]);
-    }
-    for (width, height) in [(80, 24), (200, 60)] {
-        insta::assert_snapshot!(
-            format!("Chain_write_{width}x{height}"),
-            text(&draw(&app, width, height))
-        );
-    }
-    press(&mut app, &[Action::Open]);
-    assert!(heading_of(&app).contains("requests that commit"));
-    press(&mut app, &[Action::Close]);
-    assert!(heading_of(&app).starts_with("write of"));
-    press(&mut app, &[Action::Close, Action::Close]);
-    assert_eq!(app.view, View::Latency);
-}
-
-#[test]
-fn from_an_extent_one_gets_to_its_requests() {
-    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
-    press(&mut app, &[Action::View(1), Action::Open]);
-    assert!(
-        heading_of(&app).contains("requests of the extent at"),
-        "{}",
-        heading_of(&app)
-    );
-    let frame = app.history.current().expect("a frame");
-    let device = app.device(frame).expect("a device");
-    let extent = app.touched(frame, device, 0).expect("an extent");
-    let inside = extent.start_bytes..extent.start_bytes + extent.len_bytes;
-    let rows = app.trail.rows(device, false);
-    assert!(!rows.is_empty());
-    for id in rows {
-        let request = &device.chains.request(id).expect("is kept").request;
-        assert!(inside.contains(&request.offset_bytes));
-    }
-    press(&mut app, &[Action::Close]);
-    assert_eq!(app.view, View::Extents);
-}
-
-#[test]
-fn from_holes_one_gets_to_commits_and_what_they_made_durable() {
-    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
-    press(&mut app, &[Action::View(3), Action::Open]);
-    for (width, height) in [(80, 24), (200, 60)] {
-        insta::assert_snapshot!(
-            format!("Chain_commits_{width}x{height}"),
-            text(&draw(&app, width, height))
-        );
-    }
-    press(&mut app, &[Action::Move(1), Action::Open]);
-    assert!(heading_of(&app).contains("requests that commit"));
-    // Another device has other chains.
-    press(&mut app, &[Action::Device(1)]);
-    assert!(heading_of(&app).contains("requests, slowest first"));
-}
-
-#[test]
-fn a_flush_shows_its_commit_and_an_empty_list_why_it_is_empty() {
-    let mut app = app(Theme::new(ThemeName::Dark, Depth::True, false));
-    press(&mut app, &[Action::View(6)]);
-    for _ in 0..400 {
-        press(&mut app, &[Action::Open]);
-        if heading_of(&app).starts_with("flush") {
-            break;
-        }
-        press(&mut app, &[Action::Close, Action::Move(1)]);
-    }
-    for (width, height) in [(80, 24), (200, 60)] {
-        insta::assert_snapshot!(
-            format!("Chain_flush_{width}x{height}"),
-            text(&draw(&app, width, height))
-        );
-    }
-    // With nothing open, Esc drops the filter as everywhere.
-    press(&mut app, &[Action::Close, Action::Close]);
-    app.filter = "loop".into();
-    press(&mut app, &[Action::Close]);
-    assert!(app.filter.is_empty() && app.view == View::Chain);
-    // The last device does nothing.
-    press(&mut app, &[Action::Device(9)]);
+fn the_worst_finding_is_the_first_whichever_device_has_it() {
+    let device = |name: &str, id, severity| DeviceFrame {
+        name: name.into(),
+        findings: vec![Finding {
+            id,
+            severity,
+            what: String::new(),
+            remedy: String::new(),
+        }],
+        ..DeviceFrame::default()
+    };
+    let mut app = App::new(Theme::new(ThemeName::Dark, Depth::True, false), false);
+    app.push(Arc::new(Frame {
+        devices: vec![
+            device("loop0", "nested", Severity::Info),
+            device("loop1", "errors", Severity::Critical),
+        ],
+        ..Frame::default()
+    }));
+    app.view = View::Findings;
     let shown = text(&draw(&app, 80, 24));
-    assert!(shown.contains("No request was told of yet"), "{shown}");
+    let first = shown.lines().nth(2);
+    assert_eq!(first, Some("CRITICAL loop1 errors"), "{shown}");
 }

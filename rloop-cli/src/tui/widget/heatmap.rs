@@ -1,6 +1,11 @@
 //! Latency over time: columns are intervals, rows are latencies, darkness is how many.
 
-use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::Style,
+    widgets::{Paragraph, Widget as _, Wrap},
+};
 
 use crate::tui::{theme::Theme, units};
 
@@ -92,7 +97,10 @@ pub fn render(
     let shown = &intervals[intervals.len().saturating_sub(width)..];
     let latencies = || shown.iter().flat_map(|buckets| buckets.iter()).map(|b| b.0);
     let (Some(lowest), Some(highest)) = (latencies().min(), latencies().max()) else {
-        buf.set_string(area.x, area.y, nothing, theme.dim());
+        Paragraph::new(nothing)
+            .style(theme.dim())
+            .wrap(Wrap { trim: true })
+            .render(area, buf);
         return 0;
     };
     let scale = Scale::new(lowest, highest, u32::from(area.height));

@@ -33,6 +33,7 @@ pub(super) fn render(
     app: &App,
     device: &DeviceFrame,
     traced: &Traced,
+    is_kept: bool,
     area: Rect,
     buf: &mut Buffer,
 ) {
@@ -49,20 +50,26 @@ pub(super) fn render(
             links.len() as u16 + 2
         }
     };
-    let [what, first, second, ending, others] = Layout::vertical([
-        Constraint::Length(places.len() as u16 + 1),
+    let ending = [
+        Line::raw(ends(device, traced)),
+        Line::styled(ways(traced, is_kept), theme.dim()),
+    ];
+    let [what, first, second, end, others] = Layout::vertical([
+        Constraint::Length(device::wrapped(&places, area.width) + 1),
         Constraint::Length(lines(&of_request)),
         Constraint::Length(lines(&of_durable)),
-        Constraint::Length(3),
+        Constraint::Length(device::wrapped(&ending, area.width)),
         Constraint::Min(0),
     ])
     .areas(area);
-    Paragraph::new(places).render(what, buf);
+    Paragraph::new(places)
+        .wrap(Wrap { trim: true })
+        .render(what, buf);
     waterfall("in the request", &of_request, theme, first, buf);
     waterfall("until durable", &of_durable, theme, second, buf);
-    Paragraph::new(ends(device, traced))
+    Paragraph::new(ending.to_vec())
         .wrap(Wrap { trim: true })
-        .render(ending, buf);
+        .render(end, buf);
     beside(app, device, traced, others, buf);
 }
 
@@ -225,17 +232,14 @@ fn ends(device: &DeviceFrame, traced: &Traced) -> String {
             _ => format!("It waited for the commits {}", commits.join(", ")),
         };
         let durable = device.chains.of_flush(request.id).count();
-        return format!(
-            "{waited}, and made {durable} traced requests durable.  Enter: those requests  Esc: back"
-        );
+        return format!("{waited}, and made {durable} traced requests durable.");
     }
     let Some(durable) = traced.durable else {
         return match request.op() {
-            Op::Write | Op::WriteZeroes => {
-                "Nothing is known yet to have made it durable.  Esc: back".to_owned()
-            }
-            _ => "Nothing has to make it durable.  Esc: back".to_owned(),
-        };
+            Op::Write | Op::WriteZeroes => "Nothing is known yet to have made it durable.",
+            _ => "Nothing has to make it durable.",
+        }
+        .to_owned();
     };
     let after = units::ns(Some(durable.at_ns.saturating_sub(request.times.start_ns)));
     let by = match (durable.commit, durable.flush) {
@@ -253,17 +257,26 @@ fn ends(device: &DeviceFrame, traced: &Traced) -> String {
     } else {
         ""
     };
-    let enter = if durable.commit.is_some() {
-        "  Enter: what else it made durable"
+    format!("Durable {after} after it began, {by}. {sure}")
+}
+
+/// Where keys lead from here.
+fn ways(traced: &Traced, is_kept: bool) -> String {
+    let commit = traced.durable.and_then(|durable| durable.commit);
+    let enter = if traced.request.flushes {
+        "Enter: what it made durable  "
+    } else if commit.is_some() {
+        "Enter: what else that commit made durable  "
     } else {
         ""
     };
-    format!("Durable {after} after it began, {by}. {sure}{enter}  Esc: back")
+    let old = if is_kept { "" } else { "  (as last seen)" };
+    format!("{enter}Esc: back{old}")
 }
 
 /// What else the same commit or flush made durable, where there is room for it.
 fn beside(app: &App, device: &DeviceFrame, traced: &Traced, area: Rect, buf: &mut Buffer) {
-    const LEAST: u16 = 4;
+    const LEAST: u16 = 5;
     let commit = traced.durable.and_then(|durable| durable.commit);
     let (scope, what) = if traced.request.flushes {
         (
@@ -282,7 +295,12 @@ fn beside(app: &App, device: &DeviceFrame, traced: &Traced, area: Rect, buf: &mu
     if area.height < LEAST || requests.is_empty() {
         return;
     }
-    let [title, list] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    let [_, title, list] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Min(0),
+    ])
+    .areas(area);
     Line::styled(what, app.theme.heading()).render(title, buf);
     let ids: Vec<u64> = requests.iter().map(|traced| traced.request.id).collect();
     let rows = Rows {

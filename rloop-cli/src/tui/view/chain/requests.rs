@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-pub(super) const REQUESTS: [Column<Value<Traced>>; 14] = [
-    column(|_, traced| short_time(traced.wall_ns), "at", 13, 1),
+pub(super) const REQUESTS: [Column<Value<Traced>>; 15] = [
+    column(|_, traced| short_time(traced.wall_ns), "at", 12, 1),
     column(|_, traced| op(traced), "op", 7, 0),
-    column(|_, traced| place(traced), "offset", 15, 0),
+    column(|_, traced| place(traced), "offset", 17, 0),
     column(
         |_, traced| units::bytes(traced.request.bytes),
         "length",
@@ -31,15 +31,15 @@ pub(super) const REQUESTS: [Column<Value<Traced>>; 14] = [
     column(
         |_, traced| units::ns(Some(traced.request.total_ns())),
         "took",
-        8,
+        7,
         0,
     ),
-    column(|_, traced| durable(traced), "durable", 9, 0),
+    column(|_, traced| durable(traced), "durable", 8, 0),
     column(|_, traced| route(traced), "way", 8, 3),
-    column(|_, traced| spent(traced, Spent::Queue), "queue", 8, 4),
-    column(|_, traced| spent(traced, Spent::Worker), "worker", 9, 4),
-    column(|_, traced| spent(traced, Spent::Filesystem), "fs", 9, 4),
-    column(|_, traced| spent(traced, Spent::Disk), "disk", 8, 4),
+    column(|_, traced| spent(traced, Spent::Queue), "queue", 7, 2),
+    column(|_, traced| spent(traced, Spent::Worker), "worker", 8, 2),
+    column(|_, traced| spent(traced, Spent::Filesystem), "fs", 8, 2),
+    column(|_, traced| spent(traced, Spent::Disk), "disk", 7, 2),
     column(
         |_, traced| {
             let sector = traced.request.sector;
@@ -47,10 +47,20 @@ pub(super) const REQUESTS: [Column<Value<Traced>>; 14] = [
         },
         "sector",
         13,
-        5,
+        4,
     ),
-    column(|_, traced| extent(traced), "extent at", 15, 5),
-    column(submitter as Value<Traced>, "who", 14, 1).growing(),
+    column(|_, traced| extent(traced), "extent at", 17, 4),
+    // As long as the kernel's names of processes can be.
+    column(submitter as Value<Traced>, "who", 15, 1).growing(),
+    column(
+        |_, traced| {
+            let pid = traced.request.pid;
+            pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())
+        },
+        "pid",
+        7,
+        3,
+    ),
 ];
 
 /// The operation; `!` if it failed.
@@ -61,6 +71,18 @@ pub(super) fn op(traced: &Traced) -> String {
         op => op.name(),
     };
     format!("{name}{mark}")
+}
+
+/// Requests of an operation, or of any.
+pub(super) fn plural(only: Option<Op>) -> &'static str {
+    match only {
+        None => "requests",
+        Some(Op::Read) => "reads",
+        Some(Op::Write) => "writes",
+        Some(Op::Discard) => "discards",
+        Some(Op::WriteZeroes) => "writes of zeroes",
+        Some(Op::Flush) => "flushes",
+    }
 }
 
 fn place(traced: &Traced) -> String {
@@ -106,9 +128,13 @@ pub(super) fn route(traced: &Traced) -> String {
 }
 
 fn submitter(_: &DeviceFrame, traced: &Traced) -> String {
-    who(traced)
+    match &traced.request.command {
+        Some(command) => command.clone(),
+        None => who(traced),
+    }
 }
 
+/// The process that submitted it, and its number.
 pub(super) fn who(traced: &Traced) -> String {
     let request = &traced.request;
     match (&request.command, request.pid) {
@@ -145,4 +171,54 @@ fn spent(traced: &Traced, spent: Spent) -> String {
     let about = device::about(of_it.iter().any(|link| link.derived));
     let ns = of_it.iter().map(|link| link.to_ns - link.from_ns).sum();
     format!("{about}{}", units::ns(Some(ns)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        sample::{Request, Times},
+        tui::view::columns::fitting,
+    };
+
+    #[test]
+    fn the_longest_values_have_room() {
+        const DAY_NS: u64 = 86_400_000_000_000;
+        let traced = Traced {
+            request: Request {
+                op: Op::Discard as u8,
+                offset_bytes: 9_999_999_999 << 10,
+                bytes: 999 << 20,
+                sector: Some(9_999_999_999_999),
+                pid: Some(4_194_304),
+                command: Some("qemu-system-x86".into()),
+                times: Times {
+                    start_ns: DAY_NS,
+                    done_ns: 2 * DAY_NS,
+                    ..Times::default()
+                },
+                ..Request::default()
+            },
+            wall_ns: 23 * DAY_NS,
+            extent: None,
+            before: None,
+            durable: None,
+        };
+        for column in &REQUESTS {
+            let value = (column.what)(&DeviceFrame::default(), &traced);
+            let room = usize::from(column.width);
+            assert!(value.len() <= room, "{}: {value}", column.title);
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_who_and_from_120_columns_on_for_the_parts() {
+        let last = |width| {
+            let shown = fitting(&REQUESTS, width);
+            let titles = shown.iter().map(|column| column.title);
+            titles.skip(6).collect::<Vec<_>>()
+        };
+        assert_eq!(last(80), ["who"]);
+        assert_eq!(last(120), ["queue", "worker", "fs", "disk", "who"]);
+    }
 }
