@@ -43,8 +43,11 @@ impl Faults {
         for entry in fs::read_dir("/proc")? {
             let path = entry?.path();
             // It may be gone.
-            let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
-            if name.starts_with("kworker/u") || name.contains("rloop") {
+            let says = |file| fs::read_to_string(path.join(file)).unwrap_or_default();
+            let name = says("comm");
+            // Only a program has a command line, as this one, whose name is like the workers'.
+            let is_program = !says("cmdline").is_empty();
+            if !is_program && (name.starts_with("kworker/u") || name.contains("rloop")) {
                 let _ = self.choose(path.join("make-it-fail"));
             }
         }
