@@ -36,7 +36,8 @@ Exit status: 0 fine, 1 failed, 2 usage, 130 interrupted.";
 /// Watch loop devices: latency per extent, holes filled, commits and page-cache bypass, live.
 ///
 /// Without DEVICE, every loop device is watched, and those that come later are too. When standard
-/// output is not a terminal, plain lines are printed instead of the dashboard.
+/// output is not a terminal, or one that can only print (TERM=dumb), plain lines are printed instead
+/// of the dashboard.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rloop-top", version, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
