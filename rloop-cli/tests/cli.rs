@@ -29,6 +29,7 @@ fn help_is_data_and_fine() {
         "--replay",
         "--record",
         "Examples:",
+        "row down, up",
     ] {
         assert!(text.contains(word), "{word} is not in {text}");
     }

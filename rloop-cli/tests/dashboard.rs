@@ -196,6 +196,15 @@ fn keys_lead_through_the_views_and_q_gives_the_screen_back() {
 }
 
 #[test]
+fn a_terminal_that_can_only_print_gets_lines() {
+    let mut terminal = Terminal::start("TERM=dumb exec $0 \"$@\"");
+    terminal.wait_for("so plain lines");
+    terminal.wait_for("by demo-workload");
+    assert!(!terminal.screen.screen().alternate_screen());
+    assert_eq!(terminal.child.wait().expect("ends").exit_code(), 0);
+}
+
+#[test]
 fn signals_and_ctrl_c_give_the_screen_back() {
     for signal in [None, Some(Signal::TERM), Some(Signal::INT)] {
         let mut terminal = Terminal::start("exec $0 \"$@\"");

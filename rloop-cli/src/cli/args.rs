@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::program::About;
+use crate::tui::bindings::meanings;
 use crate::tui::theme::ThemeName;
 
 /// The shortest interval, seconds: below it, looking costs more than what is looked at.
@@ -33,12 +34,22 @@ rloop device's commit names its range.
 
 Exit status: 0 fine, 1 failed, 2 usage, 130 interrupted.";
 
+/// The keys stand where there is room for them: in `--help` and the manual.
+fn long_help() -> String {
+    let mut text = "Keys of the dashboard:\n".to_owned();
+    for (keys, help) in meanings() {
+        text.push_str(&format!("  {keys:<15} {help}\n"));
+    }
+    format!("{text}\n{EXAMPLES}")
+}
+
 /// Watch loop devices: latency per extent, holes filled, commits and page-cache bypass, live.
 ///
 /// Without DEVICE, every loop device is watched, and those that come later are too. When standard
-/// output is not a terminal, plain lines are printed instead of the dashboard.
+/// output is not a terminal, or one that can only print (TERM=dumb), plain lines are printed instead
+/// of the dashboard.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "rloop-top", version, after_help = EXAMPLES)]
+#[command(name = "rloop-top", version, after_help = EXAMPLES, after_long_help = long_help())]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(super) struct Args {
     /// Loop devices to watch, such as loop0 or /dev/loop0

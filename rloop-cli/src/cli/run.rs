@@ -50,11 +50,14 @@ fn output(args: &Args) -> Output {
         Output::Json
     } else if args.plain {
         Output::Plain
-    } else if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
-        Output::Dashboard
-    } else {
+    } else if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         say("not a terminal, so plain lines (--json prints JSON)");
         Output::Plain
+    } else if std::env::var("TERM").is_ok_and(|term| term == "dumb") {
+        say("the terminal says that it can only print (TERM=dumb), so plain lines");
+        Output::Plain
+    } else {
+        Output::Dashboard
     }
 }
 

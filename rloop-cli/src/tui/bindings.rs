@@ -1,4 +1,4 @@
-//! Every key and what it does: dispatch, footer and help all read this table.
+//! Every key and what it does: dispatch, footer, help and manual all read this table.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -145,6 +145,23 @@ pub const BINDINGS: &[Binding] = &[
     letter('z', "Ctrl-Z", Action::Suspend, "back to the shell").with_ctrl(),
     letter('c', "Ctrl-C", Action::Interrupt, "stop").with_ctrl(),
 ];
+
+/// Keys, and what they do.
+pub type Keys = (String, &'static str);
+
+/// Each meaning once.
+pub fn meanings() -> Vec<Keys> {
+    let mut rows: Vec<Keys> = Vec::new();
+    for binding in BINDINGS {
+        match rows.last_mut() {
+            Some((keys, help)) if *help == binding.help => {
+                *keys = format!("{keys} {}", binding.label)
+            }
+            _ => rows.push((binding.label.to_owned(), binding.help)),
+        }
+    }
+    rows
+}
 
 /// What a key does.
 pub fn action(event: KeyEvent) -> Option<Action> {

@@ -10,7 +10,7 @@ use ratatui::{
 use super::device;
 use crate::tui::{
     app::App,
-    bindings::BINDINGS,
+    bindings::{Keys, meanings},
     theme::{Theme, ThemeName},
 };
 
@@ -22,7 +22,7 @@ const COLUMN: usize = 42;
 const OTHERS: usize = 4;
 
 pub(super) fn render(app: &App, area: Rect, buf: &mut Buffer) {
-    let rows = rows();
+    let rows = meanings();
     // Two columns where one would be higher than the screen.
     let (mut lines, width) = if rows.len() + OTHERS <= usize::from(area.height) {
         (in_columns(&rows, 1, COLUMN, &app.theme), COLUMN)
@@ -63,23 +63,6 @@ fn one_after_the_other<'a>(rows: &[Keys], theme: &Theme) -> Vec<Line<'a>> {
         ]
     };
     vec![Line::from_iter(rows.iter().flat_map(spans))]
-}
-
-/// Keys, and what they do.
-type Keys = (String, &'static str);
-
-/// Each meaning once.
-fn rows() -> Vec<Keys> {
-    let mut rows: Vec<Keys> = Vec::new();
-    for binding in BINDINGS {
-        match rows.last_mut() {
-            Some((keys, help)) if *help == binding.help => {
-                *keys = format!("{keys} {}", binding.label)
-            }
-            _ => rows.push((binding.label.to_owned(), binding.help)),
-        }
-    }
-    rows
 }
 
 fn popup(lines: Vec<Line>, width: u16, app: &App, area: Rect, buf: &mut Buffer) {

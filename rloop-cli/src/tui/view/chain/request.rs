@@ -93,11 +93,7 @@ fn places<'a>(device: &DeviceFrame, traced: &Traced, theme: &Theme) -> Vec<Line<
         Span::styled(what, theme.heading()),
         Span::raw(way),
         Span::styled(
-            format!(
-                "  by {}  at {}",
-                who(traced),
-                time_axis::exact(traced.wall_ns)
-            ),
+            format!("  by {}  {}", who(traced), time_axis::exact(traced.wall_ns)),
             theme.dim(),
         ),
     ])];
@@ -127,7 +123,7 @@ fn extent(traced: &Traced) -> String {
         .before
         .map_or_else(String::new, |before| format!(", was {}", before.name()));
     let disk = extent.disk_offset_bytes.map_or_else(String::new, |disk| {
-        format!("  on disk at {}", units::offset(disk))
+        format!("  on disk {}", units::offset(disk))
     });
     format!(
         "at {}, {}  {}{was}{disk}",
