@@ -164,7 +164,8 @@ fn one_of_many_stands_for_all_and_counts_stay_exact() {
     let last = settled_sample(&mut live, &device);
     let (before, after) = (of(&first, &device), of(&last, &device));
     assert_nothing_vanished(after);
-    let all = THREADS * READS;
+    // Two that wait side by side may become one.
+    let all = THREADS * READS - (after.merges - before.merges);
     assert_eq!(submitted(before, after, Op::Read), all);
     let reads = |sample: &DeviceSample| {
         let extents = sample.extent_counters.iter();
