@@ -74,26 +74,53 @@ fn writes(guest: &mut Guest, kind: Kind) -> Result<()> {
         "read-128k",
         "write-4k-d1",
         "write-4k-d32",
+        "write-4k-flush",
         "fill-4k-d1",
         "fill-4k-d32",
+        "fill-4k-flush",
     ];
     for load in loads(&report, &names)? {
         let rloop = &load["rloop"];
         let name = load["load"].as_str().unwrap_or_default();
         let share = |name: &str| rloop[name].as_f64().unwrap_or_default();
+        let count = |name: &str| rloop["counters"][name].as_u64().unwrap_or_default();
         match name.split('-').next() {
             Some("write") => ensure!(share("fast_share") == 1.0, "not all was fast: {load}"),
             Some("read") => ensure!(share("zero_share") > 0.0, "no hole was read: {load}"),
-            _ => ensure!(
-                rloop["counters"]["fills"] != 0,
-                "nothing was filled: {load}"
+            _ => ensure!(count("fills") != 0, "nothing was filled: {load}"),
+        }
+        let (ios, flushes) = (rloop["ios"].as_u64(), count("flushes"));
+        let (slow, commits) = (flushes - count("fast_flushes"), count("commits"));
+        match name {
+            // What was written over leaves nothing to commit, after the first flush of each of both runs.
+            "write-4k-flush" => ensure!(Some(flushes) == ios && slow <= 2, "{load}"),
+            "fill-4k-flush" => ensure!(
+                Some(flushes) == ios && slow == flushes && commits >= flushes,
+                "{load}"
             ),
+            _ => ensure!(flushes == 0, "flushed: {load}"),
+        }
+        if load["flushes"] == true {
+            durable(&load)?;
         }
     }
     ensure!(report["copy"] == true, "{report}");
     before.check(&file)?;
     check_clean(&file)?;
     below.unmount_and_check()
+}
+
+/// What was written is on the disk; loop's fsyncs may have written a log as well, and rloop to overwrites next to
+/// nothing.
+fn durable(load: &Value) -> Result<()> {
+    let bytes = |side: &str| load[side]["disk_bytes_per_io"].as_f64();
+    let (stock, rloop) = bytes("loop").zip(bytes("rloop")).context("no disk")?;
+    let written = load["block_bytes"].as_f64().unwrap_or_default();
+    ensure!(stock >= written && rloop >= written, "{load}");
+    if load["load"] == "write-4k-flush" {
+        ensure!(rloop < 1.5 * written, "rloop wrote more: {load}");
+    }
+    Ok(())
 }
 
 /// Refused, ended by a signal, and killed: at each of these the next one begins anew.

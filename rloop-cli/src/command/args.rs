@@ -117,10 +117,11 @@ pub(super) enum Command {
     ///
     /// Attaches the file as a loop device with direct I/O and as an rloop device, in turn and never both at
     /// once, read-only, and does the same load on each: random and sequential direct reads, or with --writes
-    /// also random overwrites and writes into holes, on a copy that is removed afterwards. The file itself is
-    /// not written. TIMES is how many times as much rloop has as loop, and SURELY the range that this lies
-    /// in with 99 % confidence. CPU and context switches are the whole machine's. Data that was read or written
-    /// through both is checked. It takes the seconds of a run times two, times rounds, for each load.
+    /// also random overwrites and writes into holes, with a flush after each and without, on a copy that is
+    /// removed afterwards. The file itself is not written. TIMES is how many times as much rloop has as loop, and
+    /// SURELY the range that this lies in with 99 % confidence. CPU and context switches are the whole machine's.
+    /// Data that was read or written through both is checked. It takes the seconds of a run times two, times
+    /// rounds, for each load.
     ///
     /// Exit status: 0 compared, 1 that failed, or data was not the same, 2 usage, 130 interrupted.
     Compare(Compare),

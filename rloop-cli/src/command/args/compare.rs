@@ -76,7 +76,7 @@ mod tests {
             loads(&["x"]),
             Ok(vec![Load::Read, Load::ReadDeep, Load::Scan])
         );
-        assert_eq!(loads(&["x", "--writes"]).map(|all| all.len()), Ok(7));
+        assert_eq!(loads(&["x", "--writes"]).map(|all| all.len()), Ok(9));
         let chosen = ["x", "-w", "--only", "fill-4k-d1", "--only", "read-128k"];
         assert_eq!(loads(&chosen), Ok(vec![Load::Scan, Load::Fill]));
         let refused = loads(&["x", "--only", "write-4k-d32"]).expect_err("is refused");

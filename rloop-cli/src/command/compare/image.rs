@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +13,7 @@ use super::blocks::{Blocks, data, holes};
 use super::plan::MOST_FILLS;
 use super::subject::{self, failed};
 use crate::command::showing;
+use crate::device::DeviceNumber;
 use crate::device::mounts::Mounts;
 use crate::driver::users::{self, User};
 use crate::load::BLOCK;
@@ -84,6 +85,13 @@ impl Image {
     /// It, open for reading.
     pub(super) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The disk that its filesystem is on, if it is on one.
+    pub(super) fn disk(&self) -> Result<DeviceNumber, Stop> {
+        let stat = self.file.metadata();
+        let stat = stat.map_err(|error| failed(self.path.display(), error))?;
+        Ok(DeviceNumber::from_stat(stat.dev()))
     }
 
     /// Its length in bytes.

@@ -40,6 +40,7 @@ struct Compared<'a> {
     load: String,
     block_bytes: usize,
     depth: usize,
+    flushes: bool,
     r#loop: Device<'a>,
     rloop: Device<'a>,
     iops_times: Factor,
@@ -56,6 +57,7 @@ struct Device<'a> {
     p99: Option<Value>,
     cpu_ns_per_io: f64,
     switches_per_io: f64,
+    disk_bytes_per_io: Option<f64>,
     #[serde(flatten)]
     how: Way<'a>,
 }
@@ -125,6 +127,7 @@ fn compared(row: &Row) -> Compared<'_> {
         load: row.load.name(),
         block_bytes: row.load.block_bytes(),
         depth: row.load.depth(),
+        flushes: row.load.flushes(),
         r#loop: device(&row.stock, row.load.only_reads()),
         rloop: device(&row.rloop, row.load.only_reads()),
         iops_times: factor(row.iops),
@@ -142,6 +145,7 @@ fn device(summary: &Summary, only_reads: bool) -> Device<'_> {
         p99: summary.p99.map(value),
         cpu_ns_per_io: summary.cpu_ns,
         switches_per_io: summary.switches,
+        disk_bytes_per_io: summary.disk_bytes,
         how: way(&summary.how, only_reads),
     }
 }

@@ -22,12 +22,18 @@ pub(in crate::command) enum Load {
     /// Random overwrites of 4 KiB, 32 at a time
     #[value(name = "write-4k-d32")]
     WriteDeep,
+    /// Random overwrites of 4 KiB, each followed by a flush, one at a time
+    #[value(name = "write-4k-flush")]
+    WriteFlush,
     /// Writes of 4 KiB into holes, one at a time
     #[value(name = "fill-4k-d1")]
     Fill,
     /// Writes of 4 KiB into holes, 32 at a time
     #[value(name = "fill-4k-d32")]
     FillDeep,
+    /// Writes of 4 KiB into holes, each followed by a flush, one at a time
+    #[value(name = "fill-4k-flush")]
+    FillFlush,
 }
 
 /// Of which kind the I/Os of a load are.
@@ -52,14 +58,19 @@ impl Load {
     pub(super) fn operation(self) -> Operation {
         match self {
             Self::Read | Self::ReadDeep | Self::Scan => Operation::Read,
-            Self::Write | Self::WriteDeep => Operation::Overwrite,
-            Self::Fill | Self::FillDeep => Operation::Fill,
+            Self::Write | Self::WriteDeep | Self::WriteFlush => Operation::Overwrite,
+            Self::Fill | Self::FillDeep | Self::FillFlush => Operation::Fill,
         }
     }
 
     /// The device is only read.
     pub(in crate::command) fn only_reads(self) -> bool {
         self.operation() == Operation::Read
+    }
+
+    /// Each write is made durable before the next one; both together are one I/O.
+    pub(super) fn flushes(self) -> bool {
+        matches!(self, Self::WriteFlush | Self::FillFlush)
     }
 
     /// How long each I/O is, bytes.

@@ -26,6 +26,7 @@ fn run(how: How, ios: u64, us: u64) -> Run {
         machine: Machine {
             busy_ns: ios * 5000,
             switches: ios * 2,
+            disk_bytes: Some(ios * 4096),
         },
         how,
         wrong_at: None,
@@ -77,6 +78,16 @@ fn report() -> Report {
         &[("fast_reads", 700), ("zero_reads", 300)],
     );
     let filled = mapped("layout", "best", &[("vfs_writes", 1000), ("fills", 1000)]);
+    let flushed = mapped(
+        "layout",
+        "best",
+        &[
+            ("fast_writes", 1000),
+            ("commits", 8),
+            ("flushes", 1000),
+            ("fast_flushes", 992),
+        ],
+    );
     Report {
         path: "/srv/disk.img".into(),
         is_copy: true,
@@ -87,6 +98,7 @@ fn report() -> Report {
             row(Load::ReadDeep, 5, stock(false), reflinked, &[9_000, 11_000]),
             row(Load::Scan, 2, stock(true), holes, &[30_000]),
             row(Load::Fill, 5, stock(true), filled, &[7_000]),
+            row(Load::WriteFlush, 5, stock(true), flushed, &[1_000]),
         ],
         omitted: vec![(Load::Write, "the file has nothing".into())],
         wrong: None,
@@ -160,6 +172,33 @@ fn the_sentence_says_what_came_of_it_and_why() {
     assert!(
         filled.starts_with("slower: all writes") && filled.contains("has to allocate"),
         "{filled}"
+    );
+}
+
+#[test]
+fn the_sentence_says_what_was_committed() {
+    let sentence = |load, rloop| why::sentence(&row(load, 5, stock(true), rloop, &[1000]));
+    let counters = [("vfs_writes", 1000), ("commits", 1000), ("flushes", 1000)];
+    let filled = sentence(Load::FillFlush, mapped("bmap", "best", &counters));
+    assert!(
+        filled.contains("allocate blocks; all flushes had the filesystem commit; loop's")
+            && filled.contains("its worker and the filesystem, and each flush was an fsync")
+            && filled.ends_with(
+                "for each 4 KiB the disk had 4 KiB to write with loop, 4 KiB with rloop"
+            ),
+        "{filled}"
+    );
+    let counters = [
+        ("fast_writes", 1000),
+        ("flushes", 1000),
+        ("fast_flushes", 1000),
+    ];
+    let overwritten = sentence(Load::WriteFlush, mapped("bmap", "best", &counters));
+    assert!(
+        overwritten.contains(
+            "all writes went straight to the disk; all flushes went straight to the disk, with nothing"
+        ),
+        "{overwritten}"
     );
 }
 

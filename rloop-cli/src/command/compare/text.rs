@@ -8,12 +8,12 @@ use crate::command::table::{COLUMNS, wrap};
 use crate::tui::units;
 
 /// Where sentences about a load begin.
-const INDENT: usize = 13;
+const INDENT: usize = 15;
 
 /// What is above the table that grows.
 pub(super) fn head() -> String {
     format!(
-        "{:27}IOPS{:29}p50{:13}p99\n{}\n",
+        "{:29}IOPS{:28}p50{:13}p99\n{}\n",
         "",
         "",
         "",
@@ -42,7 +42,7 @@ pub(super) fn row(row: &Row) -> String {
 }
 
 fn line(cells: [impl AsRef<str>; 9]) -> String {
-    const WIDTHS: [usize; 9] = [12, 6, 6, 6, 13, 7, 7, 7, 7];
+    const WIDTHS: [usize; 9] = [14, 6, 6, 6, 12, 7, 7, 7, 7];
     columns(&cells, &WIDTHS)
 }
 
@@ -68,7 +68,7 @@ pub(super) fn rest(report: &Report) -> String {
 
 fn costs(rows: &[Row]) -> String {
     let mut text = format!(
-        "\n{:16}p50{:17}p99{:11}CPU per I/O  switches per I/O\n{}\n",
+        "\n{:18}p50{:17}p99{:10}CPU per I/O  switches per I/O\n{}\n",
         "",
         "",
         "",
@@ -99,7 +99,7 @@ fn costs(rows: &[Row]) -> String {
 }
 
 fn cost(cells: [impl AsRef<str>; 7]) -> String {
-    const WIDTHS: [usize; 7] = [12, 18, 18, 7, 7, 5, 5];
+    const WIDTHS: [usize; 7] = [14, 18, 18, 7, 7, 5, 5];
     columns(&cells, &WIDTHS)
 }
 
