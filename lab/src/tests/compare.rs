@@ -26,6 +26,7 @@ pub(super) fn tests() -> Vec<Test> {
     let tests = [
         on("compare_reads", &KINDS, reads),
         on("compare_writes", &KINDS, writes),
+        on("compare_in_other_modes", &[Kind::Xfs], in_other_modes),
         on("compare_leaves_nothing", &[Kind::Xfs], leaves_nothing),
     ];
     let tests = tests.into_iter().flatten();
@@ -105,6 +106,10 @@ fn writes(guest: &mut Guest, kind: Kind) -> Result<()> {
         }
     }
     ensure!(report["copy"] == true, "{report}");
+    ensure!(
+        report["fill"] == "vfs" && report["commit"] == "flush",
+        "{report}"
+    );
     before.check(&file)?;
     check_clean(&file)?;
     below.unmount_and_check()
@@ -121,6 +126,42 @@ fn durable(load: &Value) -> Result<()> {
         ensure!(rloop < 1.5 * written, "rloop wrote more: {load}");
     }
     Ok(())
+}
+
+/// Holes that are filled on disk, and each fill committed.
+fn in_other_modes(guest: &mut Guest, kind: Kind) -> Result<()> {
+    run!["modprobe", "loop"]?;
+    let below = Filesystem::make(kind, guest.scratch(0)?)?;
+    let file = below.sparse_file("disk.img", 48 * MIB)?;
+    let before = State::of(&file)?;
+    for commit in ["flush", "each"] {
+        let report = report(
+            &file,
+            &[
+                "--writes",
+                "--only=fill-4k-d1",
+                "--fill=layout",
+                "--commit",
+                commit,
+            ],
+        )?;
+        ensure!(
+            report["fill"] == "layout" && report["commit"] == commit,
+            "{report}"
+        );
+        for load in loads(&report, &["fill-4k-d1"])? {
+            let rloop = &load["rloop"];
+            let (ios, commits) = (rloop["ios"].as_u64(), rloop["counters"]["commits"].as_u64());
+            ensure!(
+                rloop["filled_share"] == 1.0,
+                "the filesystem filled: {load}"
+            );
+            ensure!((commits >= ios) == (commit == "each"), "{load}");
+        }
+        before.check(&file)?;
+        check_clean(&file)?;
+    }
+    below.unmount_and_check()
 }
 
 /// Refused, ended by a signal, and killed: at each of these the next one begins anew.

@@ -16,7 +16,6 @@ use crate::command::showing;
 use crate::device::DeviceNumber;
 use crate::device::mounts::Mounts;
 use crate::driver::users::{self, User};
-use crate::load::BLOCK;
 use crate::program::Stop;
 use crate::scratch::{Family, Scratch};
 use crate::tui::units;
@@ -150,10 +149,11 @@ impl Image {
         data(&self.file, self.len).map_err(|error| failed(self.path.display(), error))
     }
 
-    /// Copies it next to itself, block by block: one that shares blocks would not be mapped.
-    pub(super) fn copy(&self, stop: &AtomicBool) -> Result<Self, Stop> {
+    /// Copies it next to itself, block by block: one that shares blocks would not be mapped. Each fill of it will
+    /// take room of that many bytes at most.
+    pub(super) fn copy(&self, fill_bytes: u64, stop: &AtomicBool) -> Result<Self, Stop> {
         let data = self.data()?;
-        self.check_room(&data)?;
+        self.check_room(&data, fill_bytes)?;
         let failed = |error| failed(format!("a copy in {}", self.folder().display()), error);
         let copy = Scratch::sparse(self.folder(), COPIES, self.len).map_err(failed)?;
         let to = copy.writable().map_err(failed)?;
@@ -182,12 +182,12 @@ impl Image {
         Ok(copy)
     }
 
-    fn check_room(&self, data: &[Range<u64>]) -> Result<(), Stop> {
+    fn check_room(&self, data: &[Range<u64>], fill_bytes: u64) -> Result<(), Stop> {
         let space = rustix::fs::fstatvfs(&self.file);
         let space = space.map_err(|error| failed(self.path.display(), error))?;
         let free = space.f_bavail * space.f_frsize;
         let copied: u64 = data.iter().map(|range| range.end - range.start).sum();
-        let filled = (MOST_FILLS * BLOCK as u64).min(self.len.saturating_sub(copied));
+        let filled = (MOST_FILLS * fill_bytes).min(self.len.saturating_sub(copied));
         let needed = copied + filled + SPARE_BYTES;
         if free >= needed {
             return Ok(());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::args;
 use super::report::{Report, Wrong};
 use super::row::{Row, Summary, Times};
 use super::target::How;
@@ -14,6 +15,8 @@ use crate::diff::percentile::Estimate;
 struct Object<'a> {
     path: &'a str,
     copy: bool,
+    fill: String,
+    commit: String,
     seconds: f64,
     rounds: u32,
     same_data: bool,
@@ -72,6 +75,7 @@ enum Way<'a> {
         provider: &'a str,
         why: &'a str,
         fast_share: f64,
+        filled_share: f64,
         zero_share: f64,
         vfs_share: f64,
         counters: &'a BTreeMap<String, u64>,
@@ -97,6 +101,8 @@ pub(super) fn render(report: &Report) -> serde_json::Result<String> {
     let object = Object {
         path: &report.path,
         copy: report.is_copy,
+        fill: args::name(&report.filling.fill),
+        commit: args::name(&report.filling.commit),
         seconds: report.seconds,
         rounds: report.rounds,
         same_data: report.wrong.is_none(),
@@ -163,6 +169,7 @@ fn way(how: &How, only_reads: bool) -> Way<'_> {
                 provider,
                 why,
                 fast_share: shares.fast,
+                filled_share: shares.filled,
                 zero_share: shares.zero,
                 vfs_share: shares.vfs,
                 counters,

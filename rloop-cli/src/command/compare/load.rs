@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use super::args;
 use crate::load::BLOCK;
 
 /// What is done to both devices.
@@ -50,8 +51,7 @@ pub(super) enum Operation {
 impl Load {
     /// What it is called.
     pub(in crate::command) fn name(self) -> String {
-        let value = self.to_possible_value();
-        value.map_or_else(String::new, |value| value.get_name().to_owned())
+        args::name(&self)
     }
 
     /// Of which kind its I/Os are.

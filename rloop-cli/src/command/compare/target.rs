@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::claim::Claim;
 use super::image::Image;
-use super::{attach, detach, say, subject::failed};
+use super::{args, attach, detach, say, subject::failed};
 use crate::device::backing::dio_align_bytes;
 use crate::device::control::{self, AttachOptions};
 use crate::device::list;
@@ -64,6 +64,8 @@ pub(super) struct Drivers {
     pub(super) control: Control,
     /// Whose the devices are.
     pub(super) claim: Claim,
+    /// What rloop does with holes.
+    pub(super) filling: args::Filling,
 }
 
 /// An attached device. It is detached when this goes.
@@ -170,10 +172,14 @@ fn attach_rloop<'a>(
     image: &Image,
     read_only: bool,
 ) -> Result<Attached<'a>, Stop> {
-    let Drivers { control, claim } = drivers;
+    let Drivers {
+        control,
+        claim,
+        filling,
+    } = drivers;
     let how = driver::Attach {
         read_only,
-        ..driver::Attach::default()
+        ..attach::filled(*filling)
     };
     let (number, _) = attach::attach(control, image.path(), image.file(), how)?;
     let attached = Attached {

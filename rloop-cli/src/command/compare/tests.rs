@@ -91,6 +91,7 @@ fn report() -> Report {
     Report {
         path: "/srv/disk.img".into(),
         is_copy: true,
+        filling: args::Filling::default(),
         seconds: 2.0,
         rounds: 5,
         rows: vec![
@@ -187,6 +188,14 @@ fn the_sentence_says_what_was_committed() {
                 "for each 4 KiB the disk had 4 KiB to write with loop, 4 KiB with rloop"
             ),
         "{filled}"
+    );
+    let counters = [("fills", 1000), ("commits", 250)];
+    let each = sentence(Load::FillDeep, mapped("layout", "best", &counters));
+    assert!(
+        each.contains(
+            "the disk, into blocks allocated before, with 0.25 commits of the filesystem"
+        ) && !each.contains("flush"),
+        "{each}"
     );
     let counters = [
         ("fast_writes", 1000),

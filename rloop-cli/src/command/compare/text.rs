@@ -1,5 +1,6 @@
 //! The comparison for people, in lines of at most 80 characters.
 
+use super::args;
 use super::report::Report;
 use super::row::{Row, Times};
 use super::target::How;
@@ -134,7 +135,13 @@ fn foot(report: &Report) -> String {
             (&row.stock.how, &row.rloop.how)
     {
         let direct = if *direct { "direct" } else { "buffered" };
-        text += &format!(" loop was {direct}, rloop mapped by {provider} ({why}).");
+        text += &format!(" loop was {direct}, rloop mapped by {provider} ({why})");
+        if report.is_copy {
+            let args::Filling { fill, commit } = &report.filling;
+            let (fill, commit) = (args::name(fill), args::name(commit));
+            text += &format!(", with --fill {fill} --commit {commit}");
+        }
+        text.push('.');
     }
     text += " TIMES: rloop's of loop's; SURELY: the range that this lies in with 99 % confidence; CPU \
              and switches: of the whole machine.";

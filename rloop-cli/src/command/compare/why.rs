@@ -13,6 +13,8 @@ use crate::tui::units;
 pub(super) struct Shares {
     /// Straight to the disk.
     pub(super) fast: f64,
+    /// Straight to the disk, into blocks that were allocated for that.
+    pub(super) filled: f64,
     /// Answered with zeros.
     pub(super) zero: f64,
     /// Through the filesystem.
@@ -23,14 +25,19 @@ impl Shares {
     /// From what the counters grew by.
     pub(super) fn of(counters: &BTreeMap<String, u64>, only_reads: bool) -> Self {
         let value = |name: &str| counters.get(name).copied().unwrap_or(0) as f64;
-        let [fast, zero, vfs] = if only_reads {
-            ["fast_reads", "zero_reads", "vfs_reads"].map(value)
+        let [fast, filled, zero, vfs] = if only_reads {
+            let [fast, zero, vfs] = ["fast_reads", "zero_reads", "vfs_reads"].map(value);
+            [fast, 0.0, zero, vfs]
         } else {
-            [value("fast_writes"), 0.0, value("vfs_writes")]
+            let vfs = value("vfs_writes");
+            // Fills through the filesystem are among its writes; those on the disk are no other writes as well.
+            let filled = (value("fills") - vfs).max(0.0);
+            [value("fast_writes"), filled, 0.0, vfs]
         };
-        let all = (fast + zero + vfs).max(1.0);
+        let all = (fast + filled + zero + vfs).max(1.0);
         Self {
             fast: fast / all,
+            filled: filled / all,
             zero: zero / all,
             vfs: vfs / all,
         }
@@ -78,12 +85,18 @@ fn of_rloop(row: &Row) -> String {
         what,
         &[
             (shares.fast, "went straight to the disk"),
+            (
+                shares.filled,
+                "went straight to the disk, into blocks allocated before",
+            ),
             (shares.zero, "were answered with zeros, without I/O"),
             (shares.vfs, "went through the filesystem too"),
         ],
     );
     if row.load.operation() == Operation::Fill {
-        text += ", which has to allocate blocks";
+        if shares.vfs > 0.0 {
+            text += ", which has to allocate blocks";
+        }
     } else if provider == "vfs" {
         text += &format!(" ({why}: {})", explain(why).0);
     }
