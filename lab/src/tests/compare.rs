@@ -26,6 +26,11 @@ pub(super) fn tests() -> Vec<Test> {
     let tests = [
         on("compare_reads", &KINDS, reads),
         on("compare_writes", &KINDS, writes),
+        on(
+            "compare_believes_no_claim",
+            &[Kind::Ext4],
+            believes_no_claim,
+        ),
         on("compare_in_other_modes", &[Kind::Xfs], in_other_modes),
         on("compare_leaves_nothing", &[Kind::Xfs], leaves_nothing),
     ];
@@ -46,10 +51,36 @@ fn reads(guest: &mut Guest, kind: Kind) -> Result<()> {
         let rloop = &load["rloop"];
         ensure!(rloop["fast_share"] == 1.0, "not all was fast: {load}");
         ensure!(rloop["provider"] == provider, "mapped by another: {load}");
-        ensure!(load["loop"]["direct"] == true, "not direct: {load}");
+        let stock = &load["loop"];
+        ensure!(
+            stock["direct"] == true && stock["cached_pages"] == 0,
+            "not direct: {load}"
+        );
     }
     ensure!(report["copy"] == false, "{report}");
     before.check(&file)?;
+    check_clean(&file)?;
+    below.unmount_and_check()
+}
+
+/// Where data is journalled, loop says that it does direct I/O, and ext4 does none.
+fn believes_no_claim(guest: &mut Guest, kind: Kind) -> Result<()> {
+    run!["modprobe", "loop"]?;
+    let below = Filesystem::make_with(kind, guest.scratch(0)?, &[], "data=journal")?;
+    let file = below.written_file("disk.img", 16 * MIB)?;
+    run!["sync", "-f", &file]?;
+    run!["sysctl", "-q", "vm.drop_caches=3"]?;
+    let report = report(&file, &["--only", "read-4k-d1"])?;
+    for load in loads(&report, &["read-4k-d1"])? {
+        let stock = &load["loop"];
+        ensure!(stock["direct"] == true, "loop says what is so: {load}");
+        ensure!(
+            stock["cached_pages"].as_u64() > Some(0),
+            "nothing was cached: {load}"
+        );
+        let why = load["why"].as_str().unwrap_or_default();
+        ensure!(why.contains("though it says"), "{why}");
+    }
     check_clean(&file)?;
     below.unmount_and_check()
 }

@@ -14,6 +14,7 @@ use super::plan::MOST_FILLS;
 use super::subject::{self, failed};
 use crate::command::showing;
 use crate::device::DeviceNumber;
+use crate::device::cache::cached_pages;
 use crate::device::mounts::Mounts;
 use crate::driver::users::{self, User};
 use crate::program::Stop;
@@ -91,6 +92,12 @@ impl Image {
         let stat = self.file.metadata();
         let stat = stat.map_err(|error| failed(self.path.display(), error))?;
         Ok(DeviceNumber::from_stat(stat.dev()))
+    }
+
+    /// How many of its pages are in memory; `None` if this kernel does not tell.
+    pub(super) fn cached_pages(&self) -> Option<u64> {
+        let pages = cached_pages(&self.file, 0, 0).ok()?;
+        Some(pages.resident)
     }
 
     /// Its length in bytes.

@@ -70,6 +70,7 @@ struct Device<'a> {
 enum Way<'a> {
     Loop {
         direct: bool,
+        cached_pages: Option<u64>,
     },
     Rloop {
         provider: &'a str,
@@ -158,7 +159,13 @@ fn device(summary: &Summary, only_reads: bool) -> Device<'_> {
 
 fn way(how: &How, only_reads: bool) -> Way<'_> {
     match how {
-        How::Loop { direct } => Way::Loop { direct: *direct },
+        How::Loop {
+            direct,
+            cached_pages,
+        } => Way::Loop {
+            direct: *direct,
+            cached_pages: *cached_pages,
+        },
         How::Rloop {
             provider,
             why,

@@ -54,15 +54,22 @@ impl Tally {
     }
 }
 
-/// Counters of all runs together; else the last one.
+/// What is counted, of all runs together; else the last one.
 fn sum(before: Option<How>, now: &How) -> How {
     let mut sum = now.clone();
-    if let (Some(How::Rloop { counters: old, .. }), How::Rloop { counters, .. }) =
-        (before, &mut sum)
-    {
-        for (name, value) in counters {
-            *value += old.get(name).copied().unwrap_or(0);
+    match (before, &mut sum) {
+        (Some(How::Rloop { counters: old, .. }), How::Rloop { counters, .. }) => {
+            for (name, value) in counters {
+                *value += old.get(name).copied().unwrap_or(0);
+            }
         }
+        (
+            Some(How::Loop {
+                cached_pages: old, ..
+            }),
+            How::Loop { cached_pages, .. },
+        ) => *cached_pages = cached_pages.zip(old).map(|(now, old)| now + old),
+        _ => {}
     }
     sum
 }

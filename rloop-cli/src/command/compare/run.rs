@@ -86,9 +86,9 @@ impl Bench<'_> {
         let of_device = |error| failed(device.display(), error);
         let disk = self.image.disk()?;
         let machine = || Machine::now(disk).map_err(|error| failed("/proc/stat", error));
-        let (how, before) = (target.how()?, machine()?);
+        let (how, before) = (target.how(self.image)?, machine()?);
         let outcome = engine::run(&device, order).map_err(of_device)?;
-        let (after, how) = (machine()?, between(how, target.how()?));
+        let (after, how) = (machine()?, between(how, target.how(self.image)?));
         let wrong_at = if order.plan.load.only_reads() {
             None
         } else {

@@ -46,6 +46,9 @@ pub(super) enum How {
     Loop {
         /// The driver says that it does direct I/O.
         direct: bool,
+        /// Pages of the file that came into the page cache; `None` if this kernel does not tell. Of writes, a
+        /// filesystem may drop them again.
+        cached_pages: Option<u64>,
     },
     /// As the module says.
     Rloop {
@@ -56,6 +59,19 @@ pub(super) enum How {
         /// What the counters grew by.
         counters: BTreeMap<String, u64>,
     },
+}
+
+impl How {
+    /// It was loop, and nothing was seen to go through the page cache.
+    pub(super) fn is_direct(&self) -> bool {
+        matches!(
+            self,
+            Self::Loop {
+                direct: true,
+                cached_pages: None | Some(0)
+            }
+        )
+    }
 }
 
 /// What attaching needs.
@@ -106,13 +122,16 @@ impl<'a> Target<'a> {
     }
 
     /// How I/Os have gone since it was attached.
-    pub(super) fn how(&self) -> Result<How, Stop> {
+    pub(super) fn how(&self, image: &Image) -> Result<How, Stop> {
         match self {
             Self::Loop(attached) => {
                 let name = attached.name();
                 let found = list::find(name).map_err(|error| failed(name, error))?;
                 let direct = found.is_some_and(|device| device.claims_direct);
-                Ok(How::Loop { direct })
+                Ok(How::Loop {
+                    direct,
+                    cached_pages: image.cached_pages(),
+                })
             }
             Self::Rloop(attached) => {
                 let device = driver::find(attached.number)?;
@@ -222,6 +241,18 @@ pub(super) fn between(before: How, after: How) -> How {
                 counters,
             }
         }
+        (
+            How::Loop {
+                cached_pages: old, ..
+            },
+            How::Loop {
+                direct,
+                cached_pages: now,
+            },
+        ) => How::Loop {
+            direct,
+            cached_pages: old.zip(now).map(|(old, now)| now.saturating_sub(old)),
+        },
         (_, after) => after,
     }
 }

@@ -34,7 +34,10 @@ fn run(how: How, ios: u64, us: u64) -> Run {
 }
 
 fn stock(direct: bool) -> How {
-    How::Loop { direct }
+    How::Loop {
+        direct,
+        cached_pages: Some(0),
+    }
 }
 
 /// With what these counters grew by.
@@ -208,6 +211,29 @@ fn the_sentence_says_what_was_committed() {
             "all writes went straight to the disk; all flushes went straight to the disk, with nothing"
         ),
         "{overwritten}"
+    );
+}
+
+#[test]
+fn loop_is_not_believed_to_be_direct_when_the_cache_has_grown() {
+    let cached = How::Loop {
+        direct: true,
+        cached_pages: Some(3),
+    };
+    let mut report = report();
+    report.rows = vec![row(Load::Read, 5, cached, fast(1000), &[1000])];
+    let sentence = why::sentence(&report.rows[0]);
+    assert!(
+        sentence.ends_with("the page cache, though it says that it does direct I/O"),
+        "{sentence}"
+    );
+    assert!(text::rest(&report).contains("loop was buffered"));
+    let value: serde_json::Value =
+        serde_json::from_str(&json::render(&report).expect("is JSON")).expect("is JSON");
+    let stock = &value["loads"][0]["loop"];
+    assert_eq!(
+        (&stock["direct"], &stock["cached_pages"]),
+        (&true.into(), &15.into())
     );
 }
 

@@ -131,10 +131,13 @@ fn foot(report: &Report) -> String {
         report.path, report.rounds, report.seconds
     );
     if let Some(row) = report.rows.last()
-        && let (How::Loop { direct }, How::Rloop { provider, why, .. }) =
-            (&row.stock.how, &row.rloop.how)
+        && let How::Rloop { provider, why, .. } = &row.rloop.how
     {
-        let direct = if *direct { "direct" } else { "buffered" };
+        let direct = if row.stock.how.is_direct() {
+            "direct"
+        } else {
+            "buffered"
+        };
         text += &format!(" loop was {direct}, rloop mapped by {provider} ({why})");
         if report.is_copy {
             let args::Filling { fill, commit } = &report.filling;

@@ -146,8 +146,9 @@ fn ways(what: &str, ways: &[(f64, &str)]) -> String {
 
 fn of_loop(row: &Row) -> String {
     let way = match row.stock.how {
-        How::Loop { direct: false } => "the page cache, as it has no direct I/O here",
-        _ => "the filesystem",
+        How::Loop { direct: false, .. } => "the page cache, as it has no direct I/O here",
+        ref how if how.is_direct() => "the filesystem",
+        _ => "the page cache, though it says that it does direct I/O",
     };
     let flush = if row.load.flushes() {
         ", and each flush was an fsync of the file"
