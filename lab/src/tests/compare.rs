@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use super::space::fill_up;
 use crate::command::run;
+use crate::device_mapper::Mapped;
 use crate::filesystem::{Filesystem, Kind};
 use crate::guest::Guest;
 use crate::rloop_device::{Mode, RloopDevice};
@@ -32,6 +34,7 @@ pub(super) fn tests() -> Vec<Test> {
             believes_no_claim,
         ),
         on("compare_in_other_modes", &[Kind::Xfs], in_other_modes),
+        on("compare_without_room", &KINDS, without_room),
         on("compare_leaves_nothing", &[Kind::Xfs], leaves_nothing),
     ];
     let tests = tests.into_iter().flatten();
@@ -192,6 +195,36 @@ fn in_other_modes(guest: &mut Guest, kind: Kind) -> Result<()> {
         before.check(&file)?;
         check_clean(&file)?;
     }
+    below.unmount_and_check()
+}
+
+/// Nothing is begun that could fill the filesystem.
+fn without_room(guest: &mut Guest, kind: Kind) -> Result<()> {
+    const DISK_BYTES: u64 = 400 * MIB;
+    run!["modprobe", "loop"]?;
+    let disk = guest.scratch(1)?;
+    let table = format!("0 {} linear {} 0", DISK_BYTES / 512, disk.display());
+    let small = Mapped::new(&table)?;
+    let below = Filesystem::make(kind, small.device())?;
+    let file = below.written_file("disk.img", 16 * MIB)?;
+    let before = State::of(&file)?;
+    let fillers = below.path().join("fillers");
+    fill_up(&fillers)?;
+    let output = compare(&file, &["--writes"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code() == Some(1)
+            && output.stdout.is_empty()
+            && said.contains(&below.path().display().to_string())
+            && said.contains("works on a copy, which needs 80.0 MiB here, and"),
+        "{}: {said}",
+        output.status
+    );
+    before.check(&file)?;
+    check_clean(&file)?;
+    fs::remove_dir_all(&fillers)?;
+    report(&file, &["--writes", "--only", "write-4k-d1"]).context("with room")?;
+    check_clean(&file)?;
     below.unmount_and_check()
 }
 

@@ -72,7 +72,7 @@ fn out_of_space(guest: &mut Guest, kind: Kind) -> Result<()> {
 }
 
 /// Leaves the filesystem little room.
-fn fill_up(fillers: &Path) -> Result<()> {
+pub(super) fn fill_up(fillers: &Path) -> Result<()> {
     const SMALLEST: u64 = 64 << 10;
     // Large ones as long as they go in, then smaller ones.
     let mut bytes = ROOM_BYTES;
