@@ -1,6 +1,6 @@
 //! The probes' programs by what they tell, and where each is attached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How a program is attached.
 #[derive(Clone, Copy, PartialEq)]
@@ -20,8 +20,8 @@ pub(super) struct Family {
     pub hook: Hook,
     /// Of no use where no loop device is watched.
     pub of_loops: bool,
-    /// (program, tracepoint).
-    pub programs: &'static [(&'static str, &'static str)],
+    /// (program, tracepoint by its older name).
+    programs: &'static [(&'static str, &'static str)],
     /// Offsets its programs use beyond those of requests.
     pub needs: &'static [&'static str],
 }
@@ -272,4 +272,52 @@ pub(super) fn families(
     FAMILIES
         .iter()
         .chain(starts_at_issue.then_some(&BEFORE_IO_START))
+}
+
+/// Tracepoints that newer kernels have under another name, with the same first argument: (then, now). Linux 7.3 does.
+const RENAMED: [(&str, &str); 1] = [("btrfs_sync_file", "btrfs_sync_file_enter")];
+
+impl Family {
+    /// (program, tracepoint), by the name that this kernel has for it, given all that it has.
+    pub(super) fn hooks(
+        &self,
+        known: &HashSet<&str>,
+    ) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let programs = self.programs.iter();
+        programs.map(|&(program, name)| (program, present_name(name, known)))
+    }
+}
+
+/// What this kernel calls a tracepoint; the older name if it has neither.
+fn present_name(name: &'static str, known: &HashSet<&str>) -> &'static str {
+    let mut renamed = RENAMED.iter();
+    let now = renamed.find(|(then, now)| *then == name && known.contains(now));
+    now.map_or(name, |(_, now)| now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracepoint_is_taken_by_the_name_that_the_kernel_has() {
+        let commits = FAMILIES
+            .iter()
+            .find(|family| family.what.contains("of btrfs") && family.what.contains("commits"));
+        let first = |known: &[&str]| {
+            let known = known.iter().copied().collect();
+            let mut hooks = commits.expect("is there").hooks(&known);
+            hooks.next()
+        };
+        for (known, name) in [
+            (&["btrfs_sync_file"][..], "btrfs_sync_file"),
+            (
+                &["btrfs_sync_file_exit", "btrfs_sync_file_enter"],
+                "btrfs_sync_file_enter",
+            ),
+            (&[], "btrfs_sync_file"),
+        ] {
+            assert_eq!(first(known), Some(("btrfs_sync", name)), "{known:?}");
+        }
+    }
 }

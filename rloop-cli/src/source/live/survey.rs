@@ -33,7 +33,7 @@ pub(crate) fn survey(btf: &Btf) -> Vec<Surveyed> {
     let known = btf.tracepoints();
     let offsets: HashMap<_, _> = fields::offsets(btf).into_iter().collect();
     let families = families(&offsets).map(|family| {
-        let tracepoints: Vec<_> = family.programs.iter().map(|&(_, hook)| hook).collect();
+        let tracepoints: Vec<_> = family.hooks(&known).map(|(_, hook)| hook).collect();
         let absent = tracepoints.iter().filter(|name| !known.contains(**name));
         let lacks = family
             .needs
