@@ -202,9 +202,7 @@ fn in_other_modes(guest: &mut Guest, kind: Kind) -> Result<()> {
 fn without_room(guest: &mut Guest, kind: Kind) -> Result<()> {
     const DISK_BYTES: u64 = 400 * MIB;
     run!["modprobe", "loop"]?;
-    let disk = guest.scratch(1)?;
-    let table = format!("0 {} linear {} 0", DISK_BYTES / 512, disk.display());
-    let small = Mapped::new(&table)?;
+    let small = Mapped::beginning(guest.scratch(1)?, DISK_BYTES)?;
     let below = Filesystem::make(kind, small.device())?;
     let file = below.written_file("disk.img", 16 * MIB)?;
     let before = State::of(&file)?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::dashboard::equal;
 use crate::command::run;
-use crate::device_mapper::{Mapped, sectors};
+use crate::device_mapper::{Mapped, linear, sectors};
 use crate::direct::{self, Buffer};
 use crate::filesystem::{Filesystem, Kind};
 use crate::guest::Guest;
@@ -115,7 +115,7 @@ fn fail(guest: &Guest, device: &File, mapped: &Mapped) -> Result<()> {
     let mut buffer = Buffer::new(BLOCK as usize);
     let failed = (0..ERRORS).filter(|i| device.read_at(buffer.bytes(), i * BLOCK).is_err());
     let failed = failed.count() as u64;
-    mapped.replace(&format!("0 {sectors} linear {} 0", disk.display()))?;
+    mapped.replace(&linear(disk, sectors))?;
     ensure!(failed == ERRORS, "only {failed} reads failed");
     Ok(())
 }
