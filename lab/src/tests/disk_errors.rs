@@ -32,7 +32,7 @@ fn fails(guest: &mut Guest, kind: Kind) -> Result<()> {
     // Unlike the target `error`, it fails flushes too.
     let broken = format!("0 {sectors} flakey {} 0 0 3600", disk.display());
     let mode = if kind == Kind::Xfs {
-        Mode::ALL[1]
+        Mode::LAZY
     } else {
         Mode::DEFAULT
     };
