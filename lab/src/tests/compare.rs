@@ -43,8 +43,7 @@ pub(super) fn tests() -> Vec<Test> {
 
 /// A written file: all that rloop reads comes straight from the disk.
 fn reads(guest: &mut Guest, kind: Kind) -> Result<()> {
-    run!["modprobe", "loop"]?;
-    let below = Filesystem::make(kind, guest.scratch(0)?)?;
+    let below = filesystem(kind, guest.scratch(0)?, "defaults")?;
     let file = below.written_file("disk.img", 16 * MIB)?;
     let before = State::of(&file)?;
     let report = report(&file, &[])?;
@@ -68,8 +67,7 @@ fn reads(guest: &mut Guest, kind: Kind) -> Result<()> {
 
 /// Where data is journalled, loop says that it does direct I/O, and ext4 does none.
 fn believes_no_claim(guest: &mut Guest, kind: Kind) -> Result<()> {
-    run!["modprobe", "loop"]?;
-    let below = Filesystem::make_with(kind, guest.scratch(0)?, &[], "data=journal")?;
+    let below = filesystem(kind, guest.scratch(0)?, "data=journal")?;
     let file = below.written_file("disk.img", 16 * MIB)?;
     run!["sync", "-f", &file]?;
     run!["sysctl", "-q", "vm.drop_caches=3"]?;
@@ -90,8 +88,7 @@ fn believes_no_claim(guest: &mut Guest, kind: Kind) -> Result<()> {
 
 /// A file with holes: written to, on a copy.
 fn writes(guest: &mut Guest, kind: Kind) -> Result<()> {
-    run!["modprobe", "loop"]?;
-    let below = Filesystem::make(kind, guest.scratch(0)?)?;
+    let below = filesystem(kind, guest.scratch(0)?, "defaults")?;
     let file = below.sparse_file("disk.img", 48 * MIB)?;
     run![
         "xfs_io",
@@ -164,8 +161,7 @@ fn durable(load: &Value) -> Result<()> {
 
 /// Holes that are filled on disk, and each fill committed.
 fn in_other_modes(guest: &mut Guest, kind: Kind) -> Result<()> {
-    run!["modprobe", "loop"]?;
-    let below = Filesystem::make(kind, guest.scratch(0)?)?;
+    let below = filesystem(kind, guest.scratch(0)?, "defaults")?;
     let file = below.sparse_file("disk.img", 48 * MIB)?;
     let before = State::of(&file)?;
     for commit in ["flush", "each"] {
@@ -201,9 +197,8 @@ fn in_other_modes(guest: &mut Guest, kind: Kind) -> Result<()> {
 /// Nothing is begun that could fill the filesystem.
 fn without_room(guest: &mut Guest, kind: Kind) -> Result<()> {
     const DISK_BYTES: u64 = 400 * MIB;
-    run!["modprobe", "loop"]?;
     let small = Mapped::beginning(guest.scratch(1)?, DISK_BYTES)?;
-    let below = Filesystem::make(kind, small.device())?;
+    let below = filesystem(kind, small.device(), "defaults")?;
     let file = below.written_file("disk.img", 16 * MIB)?;
     let before = State::of(&file)?;
     let fillers = below.path().join("fillers");
@@ -228,8 +223,7 @@ fn without_room(guest: &mut Guest, kind: Kind) -> Result<()> {
 
 /// Refused, ended by a signal, and killed: at each of these the next one begins anew.
 fn leaves_nothing(guest: &mut Guest, kind: Kind) -> Result<()> {
-    run!["modprobe", "loop"]?;
-    let below = Filesystem::make(kind, guest.scratch(0)?)?;
+    let below = filesystem(kind, guest.scratch(0)?, "defaults")?;
     let file = below.written_file("disk.img", 4 * MIB)?;
     let before = State::of(&file)?;
     let attached = RloopDevice::attach(&file, Mode::DEFAULT)?;
@@ -267,6 +261,12 @@ fn leaves_nothing(guest: &mut Guest, kind: Kind) -> Result<()> {
     }
     before.check(&file)?;
     below.unmount_and_check()
+}
+
+/// One for the file, and the loop driver, which `rloop compare` wants to be there.
+fn filesystem(kind: Kind, disk: &Path, mount: &str) -> Result<Filesystem> {
+    run!["modprobe", "loop"]?;
+    Filesystem::make_with(kind, disk, &[], mount)
 }
 
 fn compare(file: &Path, words: &[&str]) -> Command {
