@@ -48,8 +48,12 @@ impl Mapped {
 
     /// A device that is all of another, to be changed later.
     pub(crate) fn linear(device: &Path) -> Result<Self> {
-        let sectors = sectors(device)?;
-        Self::new(&format!("0 {sectors} linear {} 0", device.display()))
+        Self::new(&linear(device, sectors(device)?))
+    }
+
+    /// A device that is the beginning of another.
+    pub(crate) fn beginning(device: &Path, bytes: u64) -> Result<Self> {
+        Self::new(&linear(device, bytes / 512))
     }
 
     /// Puts another table in the place of the one it has.
@@ -85,6 +89,11 @@ impl Drop for Mapped {
             println!("{error:#}");
         }
     }
+}
+
+/// The table of a device that is another, up to there.
+pub(crate) fn linear(device: &Path, sectors: u64) -> String {
+    format!("0 {sectors} linear {} 0", device.display())
 }
 
 /// A device's size in sectors of 512 bytes.

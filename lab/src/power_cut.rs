@@ -32,12 +32,7 @@ pub(crate) struct PowerCut {
 impl PowerCut {
     /// A disk that holds nothing, and its log, which begins.
     pub(crate) fn new(guest: &Guest, kind: Kind) -> Result<Self> {
-        let table = format!(
-            "0 {} linear {} 0",
-            DISK_BYTES / 512,
-            guest.scratch(0)?.display()
-        );
-        let disk = Mapped::new(&table)?;
+        let disk = Mapped::beginning(guest.scratch(0)?, DISK_BYTES)?;
         run!["blkdiscard", "--force", disk.device()]?;
         let place = Filesystem::make(Kind::Xfs, guest.scratch(2)?)?;
         let log = Some(WriteLog::new(disk.device(), guest.scratch(1)?)?);

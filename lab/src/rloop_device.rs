@@ -26,13 +26,16 @@ impl Mode {
         commit: "flush",
     };
 
+    /// Holes are filled on disk, and that is committed later: so a recall has something to commit.
+    pub(crate) const LAZY: Self = Self {
+        fill: "layout",
+        commit: "flush",
+    };
+
     /// Every mode.
     pub(crate) const ALL: [Self; 4] = [
         Self::DEFAULT,
-        Self {
-            fill: "layout",
-            commit: "flush",
-        },
+        Self::LAZY,
         Self {
             fill: "vfs",
             commit: "each",

@@ -20,10 +20,6 @@ use crate::scene::{DEVICE_BYTES, Load, Scene, TAIL_BYTES};
 use crate::test::Test;
 
 const KINDS: [Kind; 2] = [Kind::Xfs, Kind::Ext4];
-const LAZY: Mode = Mode {
-    fill: "layout",
-    commit: "flush",
-};
 
 pub(super) fn tests() -> Vec<Test> {
     let on = super::of_module_on_each;
@@ -46,7 +42,7 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 fn renamed_and_deleted(guest: &mut Guest, kind: Kind) -> Result<()> {
-    let mut scene = Scene::new(guest, kind, LAZY)?;
+    let mut scene = Scene::new(guest, kind, Mode::LAZY)?;
     scene.load_mut().file = None;
     let other = scene.below.path().join("other name");
     scene.under_load(|| Ok(fs::rename(&scene.path, &other)?))?;
@@ -67,7 +63,7 @@ fn attached_twice(guest: &mut Guest, kind: Kind) -> Result<()> {
     let limit = DEVICE_BYTES.to_string();
     let before = scene.recalls()?;
     scene.under_load(|| {
-        let second = RloopDevice::attach_with(&scene.path, LAZY, &["--sizelimit", &limit])?;
+        let second = RloopDevice::attach_with(&scene.path, Mode::LAZY, &["--sizelimit", &limit])?;
         for device in [&scene.attached, &second] {
             device.wait_for_provider("vfs")?;
             device.wait_for_reason("open-for-writing")?;
@@ -109,13 +105,13 @@ fn in_use_stays(guest: &mut Guest, kind: Kind) -> Result<()> {
 fn descriptor_kept(guest: &mut Guest, kind: Kind) -> Result<()> {
     const FIRST: u64 = 800;
     const COUNT: u64 = 400;
-    let scene = Scene::new(guest, kind, LAZY)?;
+    let scene = Scene::new(guest, kind, Mode::LAZY)?;
     let best = scene.best();
     let (attached, below, path, mut load) = scene.into_parts();
     attached.detach()?;
     let kept = File::options().read(true).write(true).open(&path)?;
     let limit = DEVICE_BYTES.to_string();
-    let attached = RloopDevice::attach_with(&path, LAZY, &["--sizelimit", &limit])?;
+    let attached = RloopDevice::attach_with(&path, Mode::LAZY, &["--sizelimit", &limit])?;
     load.file = None;
     load.while_running(|| {
         kept.set_len(DEVICE_BYTES)?;
@@ -165,7 +161,7 @@ fn write_by_mmap(file: &File, offset: u64) -> Result<()> {
 }
 
 fn attacher_killed(guest: &mut Guest, kind: Kind) -> Result<()> {
-    let scene = Scene::new(guest, kind, LAZY)?;
+    let scene = Scene::new(guest, kind, Mode::LAZY)?;
     let best = scene.best();
     let (attached, below, path, mut load) = scene.into_parts();
     attached.detach()?;

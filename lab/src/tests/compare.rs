@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use super::space::fill_up;
 use crate::command::run;
+use crate::device_mapper::Mapped;
 use crate::filesystem::{Filesystem, Kind};
 use crate::guest::Guest;
 use crate::rloop_device::{Mode, RloopDevice};
@@ -26,6 +28,13 @@ pub(super) fn tests() -> Vec<Test> {
     let tests = [
         on("compare_reads", &KINDS, reads),
         on("compare_writes", &KINDS, writes),
+        on(
+            "compare_believes_no_claim",
+            &[Kind::Ext4],
+            believes_no_claim,
+        ),
+        on("compare_in_other_modes", &[Kind::Xfs], in_other_modes),
+        on("compare_without_room", &KINDS, without_room),
         on("compare_leaves_nothing", &[Kind::Xfs], leaves_nothing),
     ];
     let tests = tests.into_iter().flatten();
@@ -34,8 +43,7 @@ pub(super) fn tests() -> Vec<Test> {
 
 /// A written file: all that rloop reads comes straight from the disk.
 fn reads(guest: &mut Guest, kind: Kind) -> Result<()> {
-    run!["modprobe", "loop"]?;
-    let below = Filesystem::make(kind, guest.scratch(0)?)?;
+    let below = filesystem(kind, guest.scratch(0)?, "defaults")?;
     let file = below.written_file("disk.img", 16 * MIB)?;
     let before = State::of(&file)?;
     let report = report(&file, &[])?;
@@ -45,7 +53,11 @@ fn reads(guest: &mut Guest, kind: Kind) -> Result<()> {
         let rloop = &load["rloop"];
         ensure!(rloop["fast_share"] == 1.0, "not all was fast: {load}");
         ensure!(rloop["provider"] == provider, "mapped by another: {load}");
-        ensure!(load["loop"]["direct"] == true, "not direct: {load}");
+        let stock = &load["loop"];
+        ensure!(
+            stock["direct"] == true && stock["cached_pages"] == 0,
+            "not direct: {load}"
+        );
     }
     ensure!(report["copy"] == false, "{report}");
     before.check(&file)?;
@@ -53,10 +65,30 @@ fn reads(guest: &mut Guest, kind: Kind) -> Result<()> {
     below.unmount_and_check()
 }
 
+/// Where data is journalled, loop says that it does direct I/O, and ext4 does none.
+fn believes_no_claim(guest: &mut Guest, kind: Kind) -> Result<()> {
+    let below = filesystem(kind, guest.scratch(0)?, "data=journal")?;
+    let file = below.written_file("disk.img", 16 * MIB)?;
+    run!["sync", "-f", &file]?;
+    run!["sysctl", "-q", "vm.drop_caches=3"]?;
+    let report = report(&file, &["--only", "read-4k-d1"])?;
+    for load in loads(&report, &["read-4k-d1"])? {
+        let stock = &load["loop"];
+        ensure!(stock["direct"] == true, "loop says what is so: {load}");
+        ensure!(
+            stock["cached_pages"].as_u64() > Some(0),
+            "nothing was cached: {load}"
+        );
+        let why = load["why"].as_str().unwrap_or_default();
+        ensure!(why.contains("though it says"), "{why}");
+    }
+    check_clean(&file)?;
+    below.unmount_and_check()
+}
+
 /// A file with holes: written to, on a copy.
 fn writes(guest: &mut Guest, kind: Kind) -> Result<()> {
-    run!["modprobe", "loop"]?;
-    let below = Filesystem::make(kind, guest.scratch(0)?)?;
+    let below = filesystem(kind, guest.scratch(0)?, "defaults")?;
     let file = below.sparse_file("disk.img", 48 * MIB)?;
     run![
         "xfs_io",
@@ -74,32 +106,124 @@ fn writes(guest: &mut Guest, kind: Kind) -> Result<()> {
         "read-128k",
         "write-4k-d1",
         "write-4k-d32",
+        "write-4k-flush",
         "fill-4k-d1",
         "fill-4k-d32",
+        "fill-4k-flush",
     ];
     for load in loads(&report, &names)? {
         let rloop = &load["rloop"];
         let name = load["load"].as_str().unwrap_or_default();
         let share = |name: &str| rloop[name].as_f64().unwrap_or_default();
+        let count = |name: &str| rloop["counters"][name].as_u64().unwrap_or_default();
         match name.split('-').next() {
             Some("write") => ensure!(share("fast_share") == 1.0, "not all was fast: {load}"),
             Some("read") => ensure!(share("zero_share") > 0.0, "no hole was read: {load}"),
-            _ => ensure!(
-                rloop["counters"]["fills"] != 0,
-                "nothing was filled: {load}"
+            _ => ensure!(count("fills") != 0, "nothing was filled: {load}"),
+        }
+        let (ios, flushes) = (rloop["ios"].as_u64(), count("flushes"));
+        let (slow, commits) = (flushes - count("fast_flushes"), count("commits"));
+        match name {
+            // What was written over leaves nothing to commit, after the first flush of each of both runs.
+            "write-4k-flush" => ensure!(Some(flushes) == ios && slow <= 2, "{load}"),
+            "fill-4k-flush" => ensure!(
+                Some(flushes) == ios && slow == flushes && commits >= flushes,
+                "{load}"
             ),
+            _ => ensure!(flushes == 0, "flushed: {load}"),
+        }
+        if load["flushes"] == true {
+            durable(&load)?;
         }
     }
     ensure!(report["copy"] == true, "{report}");
+    ensure!(
+        report["fill"] == "vfs" && report["commit"] == "flush",
+        "{report}"
+    );
     before.check(&file)?;
+    check_clean(&file)?;
+    below.unmount_and_check()
+}
+
+/// What was written is on the disk; loop's fsyncs may have written a log as well, and rloop to overwrites next to
+/// nothing.
+fn durable(load: &Value) -> Result<()> {
+    let bytes = |side: &str| load[side]["disk_bytes_per_io"].as_f64();
+    let (stock, rloop) = bytes("loop").zip(bytes("rloop")).context("no disk")?;
+    let written = load["block_bytes"].as_f64().unwrap_or_default();
+    ensure!(stock >= written && rloop >= written, "{load}");
+    if load["load"] == "write-4k-flush" {
+        ensure!(rloop < 1.5 * written, "rloop wrote more: {load}");
+    }
+    Ok(())
+}
+
+/// Holes that are filled on disk, and each fill committed.
+fn in_other_modes(guest: &mut Guest, kind: Kind) -> Result<()> {
+    let below = filesystem(kind, guest.scratch(0)?, "defaults")?;
+    let file = below.sparse_file("disk.img", 48 * MIB)?;
+    let before = State::of(&file)?;
+    for commit in ["flush", "each"] {
+        let report = report(
+            &file,
+            &[
+                "--writes",
+                "--only=fill-4k-d1",
+                "--fill=layout",
+                "--commit",
+                commit,
+            ],
+        )?;
+        ensure!(
+            report["fill"] == "layout" && report["commit"] == commit,
+            "{report}"
+        );
+        for load in loads(&report, &["fill-4k-d1"])? {
+            let rloop = &load["rloop"];
+            let (ios, commits) = (rloop["ios"].as_u64(), rloop["counters"]["commits"].as_u64());
+            ensure!(
+                rloop["filled_share"] == 1.0,
+                "the filesystem filled: {load}"
+            );
+            ensure!((commits >= ios) == (commit == "each"), "{load}");
+        }
+        before.check(&file)?;
+        check_clean(&file)?;
+    }
+    below.unmount_and_check()
+}
+
+/// Nothing is begun that could fill the filesystem.
+fn without_room(guest: &mut Guest, kind: Kind) -> Result<()> {
+    const DISK_BYTES: u64 = 400 * MIB;
+    let small = Mapped::beginning(guest.scratch(1)?, DISK_BYTES)?;
+    let below = filesystem(kind, small.device(), "defaults")?;
+    let file = below.written_file("disk.img", 16 * MIB)?;
+    let before = State::of(&file)?;
+    let fillers = below.path().join("fillers");
+    fill_up(&fillers)?;
+    let output = compare(&file, &["--writes"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code() == Some(1)
+            && output.stdout.is_empty()
+            && said.contains(&below.path().display().to_string())
+            && said.contains("works on a copy, which needs 80.0 MiB here, and"),
+        "{}: {said}",
+        output.status
+    );
+    before.check(&file)?;
+    check_clean(&file)?;
+    fs::remove_dir_all(&fillers)?;
+    report(&file, &["--writes", "--only", "write-4k-d1"]).context("with room")?;
     check_clean(&file)?;
     below.unmount_and_check()
 }
 
 /// Refused, ended by a signal, and killed: at each of these the next one begins anew.
 fn leaves_nothing(guest: &mut Guest, kind: Kind) -> Result<()> {
-    run!["modprobe", "loop"]?;
-    let below = Filesystem::make(kind, guest.scratch(0)?)?;
+    let below = filesystem(kind, guest.scratch(0)?, "defaults")?;
     let file = below.written_file("disk.img", 4 * MIB)?;
     let before = State::of(&file)?;
     let attached = RloopDevice::attach(&file, Mode::DEFAULT)?;
@@ -137,6 +261,12 @@ fn leaves_nothing(guest: &mut Guest, kind: Kind) -> Result<()> {
     }
     before.check(&file)?;
     below.unmount_and_check()
+}
+
+/// One for the file, and the loop driver, which `rloop compare` wants to be there.
+fn filesystem(kind: Kind, disk: &Path, mount: &str) -> Result<Filesystem> {
+    run!["modprobe", "loop"]?;
+    Filesystem::make_with(kind, disk, &[], mount)
 }
 
 fn compare(file: &Path, words: &[&str]) -> Command {

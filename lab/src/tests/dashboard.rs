@@ -36,10 +36,6 @@ pub(super) fn tests() -> Vec<Test> {
 
 /// One after the other, in front of the same watcher: the kernel takes long to look at its probes.
 fn in_every_mode(guest: &mut Guest) -> Result<()> {
-    let layout = Mode {
-        fill: "layout",
-        ..Mode::DEFAULT
-    };
     let each = Mode {
         fill: "layout",
         commit: "each",
@@ -47,7 +43,7 @@ fn in_every_mode(guest: &mut Guest) -> Result<()> {
     let mut watcher = Watcher::start()?;
     for (kind, mode) in [
         (Kind::Xfs, Mode::DEFAULT),
-        (Kind::Xfs, layout),
+        (Kind::Xfs, Mode::LAZY),
         (Kind::Xfs, each),
         (Kind::Ext4, Mode::DEFAULT),
     ] {

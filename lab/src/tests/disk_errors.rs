@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::device_mapper::{Mapped, sectors};
+use crate::device_mapper::{Mapped, linear, sectors};
 use crate::direct;
 use crate::filesystem::{Filesystem, Kind};
 use crate::guest::Guest;
@@ -27,16 +27,12 @@ fn fails(guest: &mut Guest, kind: Kind) -> Result<()> {
     const FAILING: Duration = Duration::from_millis(300);
     let disk = guest.scratch(0)?;
     let mapped = Mapped::linear(disk)?;
-    let (well, broken) = {
-        let sectors = sectors(disk)?;
-        (
-            format!("0 {sectors} linear {} 0", disk.display()),
-            // Unlike the target `error`, it fails flushes too.
-            format!("0 {sectors} flakey {} 0 0 3600", disk.display()),
-        )
-    };
+    let sectors = sectors(disk)?;
+    let well = linear(disk, sectors);
+    // Unlike the target `error`, it fails flushes too.
+    let broken = format!("0 {sectors} flakey {} 0 0 3600", disk.display());
     let mode = if kind == Kind::Xfs {
-        Mode::ALL[1]
+        Mode::LAZY
     } else {
         Mode::DEFAULT
     };

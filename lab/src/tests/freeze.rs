@@ -14,11 +14,6 @@ use crate::scene::Scene;
 use crate::test::Test;
 
 const KINDS: [Kind; 2] = [Kind::Xfs, Kind::Ext4];
-/// Fills wait for their commit, and so may a recall.
-const LAZY: Mode = Mode {
-    fill: "layout",
-    commit: "flush",
-};
 
 pub(super) fn tests() -> Vec<Test> {
     let on = super::of_module_on_each;
@@ -33,9 +28,10 @@ pub(super) fn tests() -> Vec<Test> {
     .collect()
 }
 
+/// Fills wait for their commit, and so may a recall.
 fn mode_for(kind: Kind) -> Mode {
     if kind == Kind::Xfs {
-        LAZY
+        Mode::LAZY
     } else {
         Mode::DEFAULT
     }

@@ -23,14 +23,7 @@ pub(super) fn tests() -> Vec<Test> {
         Test::new(name, body).within(limit)
     };
     vec![
-        of(
-            "memory_is_scarce/xfs",
-            Kind::Xfs,
-            Mode {
-                fill: "layout",
-                commit: "flush",
-            },
-        ),
+        of("memory_is_scarce/xfs", Kind::Xfs, Mode::LAZY),
         of("memory_is_scarce/ext4", Kind::Ext4, Mode::DEFAULT),
     ]
 }

@@ -22,13 +22,8 @@ use crate::test::Test;
 
 /// Filesystems whose blocks are mapped.
 const MAPPED: [Kind; 2] = [Kind::Xfs, Kind::Ext4];
-/// Holes are filled on disk, and committed later: so a recall has something to commit.
-const LAZY: Mode = Mode {
-    fill: "layout",
-    commit: "flush",
-};
 /// The modes that recalls are tried in.
-const MODES: [Mode; 2] = [Mode::DEFAULT, LAZY];
+const MODES: [Mode; 2] = [Mode::DEFAULT, Mode::LAZY];
 
 pub(super) fn tests() -> Vec<Test> {
     let on = super::of_module_on_each;

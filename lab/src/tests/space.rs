@@ -39,12 +39,7 @@ const ROOM_BYTES: u64 = 1 << 20;
 
 fn out_of_space(guest: &mut Guest, kind: Kind) -> Result<()> {
     const DISK_BYTES: u64 = 400 << 20;
-    let disk = guest.scratch(1)?;
-    let small = Mapped::new(&format!(
-        "0 {} linear {} 0",
-        DISK_BYTES / 512,
-        disk.display()
-    ))?;
+    let small = Mapped::beginning(guest.scratch(1)?, DISK_BYTES)?;
     let options = if kind == Kind::Tmpfs {
         "size=64m"
     } else {
@@ -72,7 +67,7 @@ fn out_of_space(guest: &mut Guest, kind: Kind) -> Result<()> {
 }
 
 /// Leaves the filesystem little room.
-fn fill_up(fillers: &Path) -> Result<()> {
+pub(super) fn fill_up(fillers: &Path) -> Result<()> {
     const SMALLEST: u64 = 64 << 10;
     // Large ones as long as they go in, then smaller ones.
     let mut bytes = ROOM_BYTES;

@@ -21,12 +21,7 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 fn stale_contents(guest: &mut Guest, kind: Kind) -> Result<()> {
-    let disk = guest.scratch(1)?;
-    let small = Mapped::new(&format!(
-        "0 {} linear {} 0",
-        DISK_BYTES / 512,
-        disk.display()
-    ))?;
+    let small = Mapped::beginning(guest.scratch(1)?, DISK_BYTES)?;
     image::fill_with_pattern(small.device(), DISK_BYTES)?;
     let modes: &[Mode] = if kind == Kind::Xfs {
         &Mode::ALL

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use anyhow::Result;
 
 use crate::command::run;
-use crate::device_mapper::{Mapped, sectors};
+use crate::device_mapper::{Mapped, linear, sectors};
 use crate::filesystem::{Filesystem, Kind};
 use crate::fio::Verify;
 use crate::guest::Guest;
@@ -55,15 +55,14 @@ fn errors_are_reported(guest: &mut Guest) -> Result<Outcome> {
     let disk = guest.scratch(1)?;
     let mapped = Mapped::linear(disk)?;
     let sectors = sectors(disk)?;
-    let table = |target: &str| format!("0 {sectors} {target}");
     let read = || -> std::io::Result<()> {
         run!["blockdev", "--flushbufs", mapped.device()].map_err(std::io::Error::other)?;
         File::open(mapped.device())?.read_exact(&mut [0; 4096])
     };
     read()?;
-    mapped.replace(&table(&format!("flakey {} 0 0 60", disk.display())))?;
+    mapped.replace(&format!("0 {sectors} flakey {} 0 0 60", disk.display()))?;
     ensure(read().is_err(), "dm-flakey is down, but the read succeeded")?;
-    mapped.replace(&table(&format!("linear {} 0", disk.display())))?;
+    mapped.replace(&linear(disk, sectors))?;
     read()?;
     Ok(Outcome::Passed)
 }

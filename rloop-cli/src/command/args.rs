@@ -117,10 +117,12 @@ pub(super) enum Command {
     ///
     /// Attaches the file as a loop device with direct I/O and as an rloop device, in turn and never both at
     /// once, read-only, and does the same load on each: random and sequential direct reads, or with --writes
-    /// also random overwrites and writes into holes, on a copy that is removed afterwards. The file itself is
-    /// not written. TIMES is how many times as much rloop has as loop, and SURELY the range that this lies
-    /// in with 99 % confidence. CPU and context switches are the whole machine's. Data that was read or written
-    /// through both is checked. It takes the seconds of a run times two, times rounds, for each load.
+    /// also random overwrites and writes into holes, with a flush after each and without, on a copy that is
+    /// removed afterwards. The file itself is not written. --fill and --commit are for the rloop device, and
+    /// make a difference with --writes only. TIMES is how many times as much rloop has as loop, and SURELY the
+    /// range that this lies in with 99 % confidence. CPU and context switches are the whole machine's. Data that
+    /// was read or written through both is checked. It takes the seconds of a run times two, times rounds, for
+    /// each load.
     ///
     /// Exit status: 0 compared, 1 that failed, or data was not the same, 2 usage, 130 interrupted.
     Compare(Compare),
@@ -146,13 +148,9 @@ pub(super) struct Attach {
     #[arg(short, long)]
     pub(super) read_only: bool,
 
-    /// How holes of the file are filled
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) fill: Fill,
-
-    /// When what was written into holes is made durable
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) commit: Commit,
+    /// What becomes of holes
+    #[command(flatten)]
+    pub(super) filling: Filling,
 
     /// The logical block size: 512, 1K, 2K or 4K [default: the best one]
     #[arg(short, long, value_name = "SIZE", value_parser = size::parse_block)]
@@ -161,6 +159,24 @@ pub(super) struct Attach {
     /// Look for partitions
     #[arg(short = 'P', long)]
     pub(super) partitions: bool,
+}
+
+/// What an rloop device does with holes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
+pub(super) struct Filling {
+    /// How holes of the file are filled
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) fill: Fill,
+
+    /// When what was written into holes is made durable
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) commit: Commit,
+}
+
+/// What a value is called on the command line.
+pub(super) fn name(value: &impl ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// How holes are filled.

@@ -22,12 +22,20 @@ pub(super) fn run(args: &args::Attach) -> Result<(), Stop> {
         block_bytes: args.block_size.unwrap_or(0),
         read_only: args.read_only,
         partitions: args.partitions,
-        fill_layout: args.fill == Fill::Layout,
-        commit_each: args.commit == Commit::Each,
+        ..filled(args.filling)
     };
     let (_, path) = attach(&control, &args.file, &file, how)?;
     writeln!(io::stdout(), "{}", path.display())?;
     Ok(())
+}
+
+/// A device that does this with holes.
+pub(super) fn filled(how: args::Filling) -> Attach {
+    Attach {
+        fill_layout: how.fill == Fill::Layout,
+        commit_each: how.commit == Commit::Each,
+        ..Attach::default()
+    }
 }
 
 /// The number and the path of a new device. The file is open for reading only: a descriptor for writing would

@@ -25,6 +25,7 @@ use std::path::Path;
 use super::args;
 use super::{attach, detach, doctor, say, subject};
 use crate::driver::Control;
+use crate::load::BLOCK;
 use crate::program::Stop;
 use claim::Claim;
 use image::{COPIES, Image};
@@ -37,6 +38,9 @@ use row::{Row, Tally};
 use run::Bench;
 use subject::failed;
 use target::{Drivers, Side};
+
+/// What a fill on disk takes at most, bytes: the module lets the filesystem allocate so much at a time.
+const CHUNK_BYTES: u64 = 1 << 20;
 
 /// In how many parts latencies are counted, all rounds together: as many as a comparison of percentiles
 /// keeps apart.
@@ -55,11 +59,16 @@ pub(super) fn run(args: &args::Compare) -> Result<(), Stop> {
     let drivers = Drivers {
         control: Control::open()?,
         claim: Claim::new().map_err(|error| failed("a note in /run", error))?,
+        filling: args.filling,
     };
     let progress = Progress::new();
     let image = if args.writes {
         progress.say("copying the file");
-        image.copy(interruption.flag())?
+        let fill_bytes = match args.filling.fill {
+            args::Fill::Vfs => BLOCK as u64,
+            args::Fill::Layout => CHUNK_BYTES,
+        };
+        image.copy(fill_bytes, interruption.flag())?
     } else {
         image
     };
@@ -75,6 +84,7 @@ pub(super) fn run(args: &args::Compare) -> Result<(), Stop> {
     let mut report = Report {
         path: args.file.display().to_string(),
         is_copy: image.is_copy(),
+        filling: args.filling,
         seconds: args.seconds.as_secs_f64(),
         rounds: args.rounds,
         rows: Vec::new(),

@@ -6,6 +6,7 @@ mod debug;
 mod derived;
 mod devices;
 mod extents;
+mod families;
 mod fields;
 mod issues;
 mod mapped;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 
+use super::Filling;
 use crate::cli::interval;
 use crate::command::compare::Load;
 
@@ -17,6 +18,10 @@ pub(in crate::command) struct Compare {
     /// Write as well, to a copy of the file next to it
     #[arg(short, long)]
     pub(in crate::command) writes: bool,
+
+    /// What becomes of holes
+    #[command(flatten)]
+    pub(in crate::command) filling: Filling,
 
     /// How long each run takes; fractions down to 0.1 are allowed
     #[arg(short, long, default_value = "2", value_parser = interval)]
@@ -76,7 +81,7 @@ mod tests {
             loads(&["x"]),
             Ok(vec![Load::Read, Load::ReadDeep, Load::Scan])
         );
-        assert_eq!(loads(&["x", "--writes"]).map(|all| all.len()), Ok(7));
+        assert_eq!(loads(&["x", "--writes"]).map(|all| all.len()), Ok(9));
         let chosen = ["x", "-w", "--only", "fill-4k-d1", "--only", "read-128k"];
         assert_eq!(loads(&chosen), Ok(vec![Load::Scan, Load::Fill]));
         let refused = loads(&["x", "--only", "write-4k-d32"]).expect_err("is refused");

@@ -33,12 +33,18 @@ fn attach_takes_what_losetup_takes() {
     assert_eq!((args.offset, args.sizelimit), (1 << 20, Some(10_000_000)));
     assert_eq!(args.block_size, Some(4096));
     assert!(args.read_only && args.partitions);
-    assert_eq!((args.fill, args.commit), (Fill::Vfs, Commit::Flush));
+    assert_eq!(
+        (args.filling.fill, args.filling.commit),
+        (Fill::Vfs, Commit::Flush)
+    );
     let words = ["attach", "a.img", "--fill", "layout", "--commit", "each"];
     let Ok(Command::Attach(args)) = parse(&words) else {
         panic!("not parsed");
     };
-    assert_eq!((args.fill, args.commit), (Fill::Layout, Commit::Each));
+    assert_eq!(
+        (args.filling.fill, args.filling.commit),
+        (Fill::Layout, Commit::Each)
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rloop_common::bucket::{FINE_BUCKETS, Fine};
 
 use super::contents;
+use super::load::Load;
 use super::plan::Plan;
 use crate::load::Aligned;
 
@@ -128,12 +129,7 @@ impl<'a> Worker<'a> {
             if is_over || order.stop.load(Ordering::Relaxed) {
                 break;
             }
-            let result = if load.only_reads() {
-                device.read_exact_at(buffer, offset)
-            } else {
-                device.write_all_at(buffer, offset)
-            };
-            result.map_err(|error| {
+            do_one(load, device, buffer, offset).map_err(|error| {
                 io::Error::new(error.kind(), format!("{load:?} at byte {offset}: {error}"))
             })?;
             self.count(begun);
@@ -153,6 +149,18 @@ impl<'a> Worker<'a> {
         self.parts[part][Fine::index(ns)] += 1;
         self.done += 1;
     }
+}
+
+fn do_one(load: Load, device: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    if load.only_reads() {
+        return device.read_exact_at(buffer, offset);
+    }
+    device.write_all_at(buffer, offset)?;
+    if load.flushes() {
+        // Nothing of a device that is open for direct I/O is cached, so this is a flush alone.
+        device.sync_data()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,9 +13,10 @@ use super::blocks::{Blocks, data, holes};
 use super::plan::MOST_FILLS;
 use super::subject::{self, failed};
 use crate::command::showing;
+use crate::device::DeviceNumber;
+use crate::device::cache::cached_pages;
 use crate::device::mounts::Mounts;
 use crate::driver::users::{self, User};
-use crate::load::BLOCK;
 use crate::program::Stop;
 use crate::scratch::{Family, Scratch};
 use crate::tui::units;
@@ -86,6 +87,19 @@ impl Image {
         &self.file
     }
 
+    /// The disk that its filesystem is on, if it is on one.
+    pub(super) fn disk(&self) -> Result<DeviceNumber, Stop> {
+        let stat = self.file.metadata();
+        let stat = stat.map_err(|error| failed(self.path.display(), error))?;
+        Ok(DeviceNumber::from_stat(stat.dev()))
+    }
+
+    /// How many of its pages are in memory; `None` if this kernel does not tell.
+    pub(super) fn cached_pages(&self) -> Option<u64> {
+        let pages = cached_pages(&self.file, 0, 0).ok()?;
+        Some(pages.resident)
+    }
+
     /// Its length in bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
@@ -142,10 +156,11 @@ impl Image {
         data(&self.file, self.len).map_err(|error| failed(self.path.display(), error))
     }
 
-    /// Copies it next to itself, block by block: one that shares blocks would not be mapped.
-    pub(super) fn copy(&self, stop: &AtomicBool) -> Result<Self, Stop> {
+    /// Copies it next to itself, block by block: one that shares blocks would not be mapped. Each fill of it will
+    /// take room of that many bytes at most.
+    pub(super) fn copy(&self, fill_bytes: u64, stop: &AtomicBool) -> Result<Self, Stop> {
         let data = self.data()?;
-        self.check_room(&data)?;
+        self.check_room(&data, fill_bytes)?;
         let failed = |error| failed(format!("a copy in {}", self.folder().display()), error);
         let copy = Scratch::sparse(self.folder(), COPIES, self.len).map_err(failed)?;
         let to = copy.writable().map_err(failed)?;
@@ -174,12 +189,12 @@ impl Image {
         Ok(copy)
     }
 
-    fn check_room(&self, data: &[Range<u64>]) -> Result<(), Stop> {
+    fn check_room(&self, data: &[Range<u64>], fill_bytes: u64) -> Result<(), Stop> {
         let space = rustix::fs::fstatvfs(&self.file);
         let space = space.map_err(|error| failed(self.path.display(), error))?;
         let free = space.f_bavail * space.f_frsize;
         let copied: u64 = data.iter().map(|range| range.end - range.start).sum();
-        let filled = (MOST_FILLS * BLOCK as u64).min(self.len.saturating_sub(copied));
+        let filled = (MOST_FILLS * fill_bytes).min(self.len.saturating_sub(copied));
         let needed = copied + filled + SPARE_BYTES;
         if free >= needed {
             return Ok(());

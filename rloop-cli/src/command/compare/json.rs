@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::args;
 use super::report::{Report, Wrong};
 use super::row::{Row, Summary, Times};
 use super::target::How;
@@ -14,6 +15,8 @@ use crate::diff::percentile::Estimate;
 struct Object<'a> {
     path: &'a str,
     copy: bool,
+    fill: String,
+    commit: String,
     seconds: f64,
     rounds: u32,
     same_data: bool,
@@ -40,6 +43,7 @@ struct Compared<'a> {
     load: String,
     block_bytes: usize,
     depth: usize,
+    flushes: bool,
     r#loop: Device<'a>,
     rloop: Device<'a>,
     iops_times: Factor,
@@ -56,6 +60,7 @@ struct Device<'a> {
     p99: Option<Value>,
     cpu_ns_per_io: f64,
     switches_per_io: f64,
+    disk_bytes_per_io: Option<f64>,
     #[serde(flatten)]
     how: Way<'a>,
 }
@@ -65,11 +70,13 @@ struct Device<'a> {
 enum Way<'a> {
     Loop {
         direct: bool,
+        cached_pages: Option<u64>,
     },
     Rloop {
         provider: &'a str,
         why: &'a str,
         fast_share: f64,
+        filled_share: f64,
         zero_share: f64,
         vfs_share: f64,
         counters: &'a BTreeMap<String, u64>,
@@ -95,6 +102,8 @@ pub(super) fn render(report: &Report) -> serde_json::Result<String> {
     let object = Object {
         path: &report.path,
         copy: report.is_copy,
+        fill: args::name(&report.filling.fill),
+        commit: args::name(&report.filling.commit),
         seconds: report.seconds,
         rounds: report.rounds,
         same_data: report.wrong.is_none(),
@@ -125,6 +134,7 @@ fn compared(row: &Row) -> Compared<'_> {
         load: row.load.name(),
         block_bytes: row.load.block_bytes(),
         depth: row.load.depth(),
+        flushes: row.load.flushes(),
         r#loop: device(&row.stock, row.load.only_reads()),
         rloop: device(&row.rloop, row.load.only_reads()),
         iops_times: factor(row.iops),
@@ -142,13 +152,20 @@ fn device(summary: &Summary, only_reads: bool) -> Device<'_> {
         p99: summary.p99.map(value),
         cpu_ns_per_io: summary.cpu_ns,
         switches_per_io: summary.switches,
+        disk_bytes_per_io: summary.disk_bytes,
         how: way(&summary.how, only_reads),
     }
 }
 
 fn way(how: &How, only_reads: bool) -> Way<'_> {
     match how {
-        How::Loop { direct } => Way::Loop { direct: *direct },
+        How::Loop {
+            direct,
+            cached_pages,
+        } => Way::Loop {
+            direct: *direct,
+            cached_pages: *cached_pages,
+        },
         How::Rloop {
             provider,
             why,
@@ -159,6 +176,7 @@ fn way(how: &How, only_reads: bool) -> Way<'_> {
                 provider,
                 why,
                 fast_share: shares.fast,
+                filled_share: shares.filled,
                 zero_share: shares.zero,
                 vfs_share: shares.vfs,
                 counters,

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use super::args;
 use crate::load::BLOCK;
 
 /// What is done to both devices.
@@ -22,12 +23,18 @@ pub(in crate::command) enum Load {
     /// Random overwrites of 4 KiB, 32 at a time
     #[value(name = "write-4k-d32")]
     WriteDeep,
+    /// Random overwrites of 4 KiB, each followed by a flush, one at a time
+    #[value(name = "write-4k-flush")]
+    WriteFlush,
     /// Writes of 4 KiB into holes, one at a time
     #[value(name = "fill-4k-d1")]
     Fill,
     /// Writes of 4 KiB into holes, 32 at a time
     #[value(name = "fill-4k-d32")]
     FillDeep,
+    /// Writes of 4 KiB into holes, each followed by a flush, one at a time
+    #[value(name = "fill-4k-flush")]
+    FillFlush,
 }
 
 /// Of which kind the I/Os of a load are.
@@ -44,22 +51,26 @@ pub(super) enum Operation {
 impl Load {
     /// What it is called.
     pub(in crate::command) fn name(self) -> String {
-        let value = self.to_possible_value();
-        value.map_or_else(String::new, |value| value.get_name().to_owned())
+        args::name(&self)
     }
 
     /// Of which kind its I/Os are.
     pub(super) fn operation(self) -> Operation {
         match self {
             Self::Read | Self::ReadDeep | Self::Scan => Operation::Read,
-            Self::Write | Self::WriteDeep => Operation::Overwrite,
-            Self::Fill | Self::FillDeep => Operation::Fill,
+            Self::Write | Self::WriteDeep | Self::WriteFlush => Operation::Overwrite,
+            Self::Fill | Self::FillDeep | Self::FillFlush => Operation::Fill,
         }
     }
 
     /// The device is only read.
     pub(in crate::command) fn only_reads(self) -> bool {
         self.operation() == Operation::Read
+    }
+
+    /// Each write is made durable before the next one; both together are one I/O.
+    pub(super) fn flushes(self) -> bool {
+        matches!(self, Self::WriteFlush | Self::FillFlush)
     }
 
     /// How long each I/O is, bytes.

@@ -1,5 +1,6 @@
 //! All that was found out.
 
+use super::args::Filling;
 use super::load::Load;
 use super::row::Row;
 
@@ -10,6 +11,8 @@ pub(super) struct Report {
     pub(super) path: String,
     /// It was a copy that was attached.
     pub(super) is_copy: bool,
+    /// What rloop did with holes.
+    pub(super) filling: Filling,
     /// How long each run was.
     pub(super) seconds: f64,
     /// How many of them each load had on each device.

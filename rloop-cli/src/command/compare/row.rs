@@ -16,6 +16,7 @@ pub(super) struct Tally {
     ios: u64,
     busy_ns: u64,
     switches: u64,
+    disk_bytes: Option<u64>,
     how: Option<How>,
 }
 
@@ -28,6 +29,7 @@ impl Tally {
             ios: 0,
             busy_ns: 0,
             switches: 0,
+            disk_bytes: Some(0),
             how: None,
         }
     }
@@ -46,19 +48,28 @@ impl Tally {
         self.ios += ios;
         self.busy_ns += run.machine.busy_ns;
         self.switches += run.machine.switches;
+        let disk_bytes = self.disk_bytes.zip(run.machine.disk_bytes);
+        self.disk_bytes = disk_bytes.map(|(sum, more)| sum + more);
         self.how = Some(sum(self.how.take(), &run.how));
     }
 }
 
-/// Counters of all runs together; else the last one.
+/// What is counted, of all runs together; else the last one.
 fn sum(before: Option<How>, now: &How) -> How {
     let mut sum = now.clone();
-    if let (Some(How::Rloop { counters: old, .. }), How::Rloop { counters, .. }) =
-        (before, &mut sum)
-    {
-        for (name, value) in counters {
-            *value += old.get(name).copied().unwrap_or(0);
+    match (before, &mut sum) {
+        (Some(How::Rloop { counters: old, .. }), How::Rloop { counters, .. }) => {
+            for (name, value) in counters {
+                *value += old.get(name).copied().unwrap_or(0);
+            }
         }
+        (
+            Some(How::Loop {
+                cached_pages: old, ..
+            }),
+            How::Loop { cached_pages, .. },
+        ) => *cached_pages = cached_pages.zip(old).map(|(now, old)| now + old),
+        _ => {}
     }
     sum
 }
@@ -78,6 +89,8 @@ pub(super) struct Summary {
     pub(super) cpu_ns: f64,
     /// Context switches for each I/O, in the whole machine.
     pub(super) switches: f64,
+    /// Bytes written to the disk below for each I/O; `None` if there is no such disk.
+    pub(super) disk_bytes: Option<f64>,
     /// Which way they went.
     pub(super) how: How,
 }
@@ -136,6 +149,7 @@ fn summary(tally: Tally) -> Option<Summary> {
         p99: Estimate::of(&tally.latencies, 990),
         cpu_ns: each(tally.busy_ns),
         switches: each(tally.switches),
+        disk_bytes: tally.disk_bytes.map(each),
         how: tally.how?,
     })
 }

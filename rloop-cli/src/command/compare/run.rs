@@ -67,7 +67,7 @@ impl Bench<'_> {
         let order = self.order(plan, round, side);
         let only_reads = plan.load.only_reads();
         let target = Target::attach(self.drivers, side, self.image, only_reads)?;
-        let mut run = measure(&target, &order)?;
+        let mut run = self.measure(&target, &order)?;
         target.detach()?;
         if self.interruption.flag().load(Ordering::Relaxed) {
             return Err(Stop::Interrupted);
@@ -80,26 +80,26 @@ impl Bench<'_> {
         }
         Ok(run)
     }
-}
 
-fn measure(target: &Target<'_>, order: &Order<'_>) -> Result<Run, Stop> {
-    let device = target.path();
-    let of_device = |error| failed(device.display(), error);
-    let how = target.how()?;
-    let before = Machine::now().map_err(|error| failed("/proc/stat", error))?;
-    let outcome = engine::run(&device, order).map_err(of_device)?;
-    let after = Machine::now().map_err(|error| failed("/proc/stat", error))?;
-    let how = between(how, target.how()?);
-    let wrong_at = if order.plan.load.only_reads() {
-        None
-    } else {
-        let from = engine::open(&device, false).map_err(of_device)?;
-        contents::verify(&from, order, &outcome).map_err(of_device)?
-    };
-    Ok(Run {
-        outcome,
-        machine: after.since(before),
-        how,
-        wrong_at,
-    })
+    fn measure(&self, target: &Target<'_>, order: &Order<'_>) -> Result<Run, Stop> {
+        let device = target.path();
+        let of_device = |error| failed(device.display(), error);
+        let disk = self.image.disk()?;
+        let machine = || Machine::now(disk).map_err(|error| failed("/proc/stat", error));
+        let (how, before) = (target.how(self.image)?, machine()?);
+        let outcome = engine::run(&device, order).map_err(of_device)?;
+        let (after, how) = (machine()?, between(how, target.how(self.image)?));
+        let wrong_at = if order.plan.load.only_reads() {
+            None
+        } else {
+            let from = engine::open(&device, false).map_err(of_device)?;
+            contents::verify(&from, order, &outcome).map_err(of_device)?
+        };
+        Ok(Run {
+            outcome,
+            machine: after.since(before),
+            how,
+            wrong_at,
+        })
+    }
 }

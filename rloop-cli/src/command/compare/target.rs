@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::claim::Claim;
 use super::image::Image;
-use super::{attach, detach, say, subject::failed};
+use super::{args, attach, detach, say, subject::failed};
 use crate::device::backing::dio_align_bytes;
 use crate::device::control::{self, AttachOptions};
 use crate::device::list;
@@ -46,6 +46,9 @@ pub(super) enum How {
     Loop {
         /// The driver says that it does direct I/O.
         direct: bool,
+        /// Pages of the file that came into the page cache; `None` if this kernel does not tell. Of writes, a
+        /// filesystem may drop them again.
+        cached_pages: Option<u64>,
     },
     /// As the module says.
     Rloop {
@@ -58,12 +61,27 @@ pub(super) enum How {
     },
 }
 
+impl How {
+    /// It was loop, and nothing was seen to go through the page cache.
+    pub(super) fn is_direct(&self) -> bool {
+        matches!(
+            self,
+            Self::Loop {
+                direct: true,
+                cached_pages: None | Some(0)
+            }
+        )
+    }
+}
+
 /// What attaching needs.
 pub(super) struct Drivers {
     /// The module.
     pub(super) control: Control,
     /// Whose the devices are.
     pub(super) claim: Claim,
+    /// What rloop does with holes.
+    pub(super) filling: args::Filling,
 }
 
 /// An attached device. It is detached when this goes.
@@ -104,13 +122,16 @@ impl<'a> Target<'a> {
     }
 
     /// How I/Os have gone since it was attached.
-    pub(super) fn how(&self) -> Result<How, Stop> {
+    pub(super) fn how(&self, image: &Image) -> Result<How, Stop> {
         match self {
             Self::Loop(attached) => {
                 let name = attached.name();
                 let found = list::find(name).map_err(|error| failed(name, error))?;
                 let direct = found.is_some_and(|device| device.claims_direct);
-                Ok(How::Loop { direct })
+                Ok(How::Loop {
+                    direct,
+                    cached_pages: image.cached_pages(),
+                })
             }
             Self::Rloop(attached) => {
                 let device = driver::find(attached.number)?;
@@ -170,10 +191,14 @@ fn attach_rloop<'a>(
     image: &Image,
     read_only: bool,
 ) -> Result<Attached<'a>, Stop> {
-    let Drivers { control, claim } = drivers;
+    let Drivers {
+        control,
+        claim,
+        filling,
+    } = drivers;
     let how = driver::Attach {
         read_only,
-        ..driver::Attach::default()
+        ..attach::filled(*filling)
     };
     let (number, _) = attach::attach(control, image.path(), image.file(), how)?;
     let attached = Attached {
@@ -216,6 +241,18 @@ pub(super) fn between(before: How, after: How) -> How {
                 counters,
             }
         }
+        (
+            How::Loop {
+                cached_pages: old, ..
+            },
+            How::Loop {
+                direct,
+                cached_pages: now,
+            },
+        ) => How::Loop {
+            direct,
+            cached_pages: old.zip(now).map(|(old, now)| now.saturating_sub(old)),
+        },
         (_, after) => after,
     }
 }

@@ -26,6 +26,7 @@ fn run(how: How, ios: u64, us: u64) -> Run {
         machine: Machine {
             busy_ns: ios * 5000,
             switches: ios * 2,
+            disk_bytes: Some(ios * 4096),
         },
         how,
         wrong_at: None,
@@ -33,7 +34,10 @@ fn run(how: How, ios: u64, us: u64) -> Run {
 }
 
 fn stock(direct: bool) -> How {
-    How::Loop { direct }
+    How::Loop {
+        direct,
+        cached_pages: Some(0),
+    }
 }
 
 /// With what these counters grew by.
@@ -77,9 +81,20 @@ fn report() -> Report {
         &[("fast_reads", 700), ("zero_reads", 300)],
     );
     let filled = mapped("layout", "best", &[("vfs_writes", 1000), ("fills", 1000)]);
+    let flushed = mapped(
+        "layout",
+        "best",
+        &[
+            ("fast_writes", 1000),
+            ("commits", 8),
+            ("flushes", 1000),
+            ("fast_flushes", 992),
+        ],
+    );
     Report {
         path: "/srv/disk.img".into(),
         is_copy: true,
+        filling: args::Filling::default(),
         seconds: 2.0,
         rounds: 5,
         rows: vec![
@@ -87,6 +102,7 @@ fn report() -> Report {
             row(Load::ReadDeep, 5, stock(false), reflinked, &[9_000, 11_000]),
             row(Load::Scan, 2, stock(true), holes, &[30_000]),
             row(Load::Fill, 5, stock(true), filled, &[7_000]),
+            row(Load::WriteFlush, 5, stock(true), flushed, &[1_000]),
         ],
         omitted: vec![(Load::Write, "the file has nothing".into())],
         wrong: None,
@@ -160,6 +176,64 @@ fn the_sentence_says_what_came_of_it_and_why() {
     assert!(
         filled.starts_with("slower: all writes") && filled.contains("has to allocate"),
         "{filled}"
+    );
+}
+
+#[test]
+fn the_sentence_says_what_was_committed() {
+    let sentence = |load, rloop| why::sentence(&row(load, 5, stock(true), rloop, &[1000]));
+    let counters = [("vfs_writes", 1000), ("commits", 1000), ("flushes", 1000)];
+    let filled = sentence(Load::FillFlush, mapped("bmap", "best", &counters));
+    assert!(
+        filled.contains("allocate blocks; all flushes had the filesystem commit; loop's")
+            && filled.contains("its worker and the filesystem, and each flush was an fsync")
+            && filled.ends_with(
+                "for each 4 KiB the disk had 4 KiB to write with loop, 4 KiB with rloop"
+            ),
+        "{filled}"
+    );
+    let counters = [("fills", 1000), ("commits", 250)];
+    let each = sentence(Load::FillDeep, mapped("layout", "best", &counters));
+    assert!(
+        each.contains(
+            "the disk, into blocks allocated before, with 0.25 commits of the filesystem"
+        ) && !each.contains("flush"),
+        "{each}"
+    );
+    let counters = [
+        ("fast_writes", 1000),
+        ("flushes", 1000),
+        ("fast_flushes", 1000),
+    ];
+    let overwritten = sentence(Load::WriteFlush, mapped("bmap", "best", &counters));
+    assert!(
+        overwritten.contains(
+            "all writes went straight to the disk; all flushes went straight to the disk, with nothing"
+        ),
+        "{overwritten}"
+    );
+}
+
+#[test]
+fn loop_is_not_believed_to_be_direct_when_the_cache_has_grown() {
+    let cached = How::Loop {
+        direct: true,
+        cached_pages: Some(3),
+    };
+    let mut report = report();
+    report.rows = vec![row(Load::Read, 5, cached, fast(1000), &[1000])];
+    let sentence = why::sentence(&report.rows[0]);
+    assert!(
+        sentence.ends_with("the page cache, though it says that it does direct I/O"),
+        "{sentence}"
+    );
+    assert!(text::rest(&report).contains("loop was buffered"));
+    let value: serde_json::Value =
+        serde_json::from_str(&json::render(&report).expect("is JSON")).expect("is JSON");
+    let stock = &value["loads"][0]["loop"];
+    assert_eq!(
+        (&stock["direct"], &stock["cached_pages"]),
+        (&true.into(), &15.into())
     );
 }
 

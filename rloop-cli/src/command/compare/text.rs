@@ -1,5 +1,6 @@
 //! The comparison for people, in lines of at most 80 characters.
 
+use super::args;
 use super::report::Report;
 use super::row::{Row, Times};
 use super::target::How;
@@ -8,12 +9,12 @@ use crate::command::table::{COLUMNS, wrap};
 use crate::tui::units;
 
 /// Where sentences about a load begin.
-const INDENT: usize = 13;
+const INDENT: usize = 15;
 
 /// What is above the table that grows.
 pub(super) fn head() -> String {
     format!(
-        "{:27}IOPS{:29}p50{:13}p99\n{}\n",
+        "{:29}IOPS{:28}p50{:13}p99\n{}\n",
         "",
         "",
         "",
@@ -42,7 +43,7 @@ pub(super) fn row(row: &Row) -> String {
 }
 
 fn line(cells: [impl AsRef<str>; 9]) -> String {
-    const WIDTHS: [usize; 9] = [12, 6, 6, 6, 13, 7, 7, 7, 7];
+    const WIDTHS: [usize; 9] = [14, 6, 6, 6, 12, 7, 7, 7, 7];
     columns(&cells, &WIDTHS)
 }
 
@@ -68,7 +69,7 @@ pub(super) fn rest(report: &Report) -> String {
 
 fn costs(rows: &[Row]) -> String {
     let mut text = format!(
-        "\n{:16}p50{:17}p99{:11}CPU per I/O  switches per I/O\n{}\n",
+        "\n{:18}p50{:17}p99{:10}CPU per I/O  switches per I/O\n{}\n",
         "",
         "",
         "",
@@ -99,7 +100,7 @@ fn costs(rows: &[Row]) -> String {
 }
 
 fn cost(cells: [impl AsRef<str>; 7]) -> String {
-    const WIDTHS: [usize; 7] = [12, 18, 18, 7, 7, 5, 5];
+    const WIDTHS: [usize; 7] = [14, 18, 18, 7, 7, 5, 5];
     columns(&cells, &WIDTHS)
 }
 
@@ -130,11 +131,20 @@ fn foot(report: &Report) -> String {
         report.path, report.rounds, report.seconds
     );
     if let Some(row) = report.rows.last()
-        && let (How::Loop { direct }, How::Rloop { provider, why, .. }) =
-            (&row.stock.how, &row.rloop.how)
+        && let How::Rloop { provider, why, .. } = &row.rloop.how
     {
-        let direct = if *direct { "direct" } else { "buffered" };
-        text += &format!(" loop was {direct}, rloop mapped by {provider} ({why}).");
+        let direct = if row.stock.how.is_direct() {
+            "direct"
+        } else {
+            "buffered"
+        };
+        text += &format!(" loop was {direct}, rloop mapped by {provider} ({why})");
+        if report.is_copy {
+            let args::Filling { fill, commit } = &report.filling;
+            let (fill, commit) = (args::name(fill), args::name(commit));
+            text += &format!(", with --fill {fill} --commit {commit}");
+        }
+        text.push('.');
     }
     text += " TIMES: rloop's of loop's; SURELY: the range that this lies in with 99 % confidence; CPU \
              and switches: of the whole machine.";

@@ -1,18 +1,15 @@
 //! Loads and attaches the probes, as many as this kernel has hooks and fields for.
 
-mod family;
-
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aya::{
     Ebpf, EbpfLoader,
     programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, tp_btf::BtfTracePointLink},
 };
 
-pub(super) use self::family::families;
-use self::family::{AT_ISSUE, Family, Hook};
 use super::{
     debug,
+    families::{AT_ISSUE, Family, Hook, families},
     fields::{self, MODULES},
 };
 use crate::{btf::Btf, sample::Unavailable, source::SourceError};
@@ -106,6 +103,7 @@ pub(super) fn load(ring_bytes: Option<u32>, talk: bool) -> Result<Probes, Source
         .map_err(|error| SourceError(refusal("cannot load the probes", &error)))?;
     let mut unavailable = Vec::new();
     let mut loops = Group::default();
+    let known = btf.tracepoints();
     for family in families(&offsets) {
         let missing = family
             .needs
@@ -115,7 +113,7 @@ pub(super) fn load(ring_bytes: Option<u32>, talk: bool) -> Result<Probes, Source
             Some(name) => Err(format!(
                 "this kernel's types lack what the probes call {name}"
             )),
-            None => attach(&mut ebpf, family, &types, &mut loops),
+            None => attach(&mut ebpf, family, &known, &types, &mut loops),
         };
         if let Err(why) = result {
             if family.required {
@@ -143,10 +141,11 @@ pub(super) fn load(ring_bytes: Option<u32>, talk: bool) -> Result<Probes, Source
 fn attach(
     ebpf: &mut Ebpf,
     family: &Family,
+    known: &HashSet<&str>,
     types: &aya::Btf,
     loops: &mut Group,
 ) -> Result<(), String> {
-    for &(name, tracepoint) in family.programs {
+    for (name, tracepoint) in family.hooks(known) {
         match family.hook {
             Hook::Btf => {
                 let program: &mut BtfTracePoint = program(ebpf, name)?;

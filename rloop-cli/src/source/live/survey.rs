@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::families::families;
 use super::fields;
 use super::probes;
 use super::rloop::RloopProbes;
@@ -31,8 +32,8 @@ pub(crate) struct Surveyed {
 pub(crate) fn survey(btf: &Btf) -> Vec<Surveyed> {
     let known = btf.tracepoints();
     let offsets: HashMap<_, _> = fields::offsets(btf).into_iter().collect();
-    let families = probes::families(&offsets).map(|family| {
-        let tracepoints: Vec<_> = family.programs.iter().map(|&(_, hook)| hook).collect();
+    let families = families(&offsets).map(|family| {
+        let tracepoints: Vec<_> = family.hooks(&known).map(|(_, hook)| hook).collect();
         let absent = tracepoints.iter().filter(|name| !known.contains(**name));
         let lacks = family
             .needs
@@ -84,7 +85,7 @@ mod tests {
         };
         let surveyed = survey(&btf);
         let offsets: HashMap<_, _> = fields::offsets(&btf).into_iter().collect();
-        assert_eq!(surveyed.len(), probes::families(&offsets).count());
+        assert_eq!(surveyed.len(), families(&offsets).count());
         for family in surveyed {
             assert!(!family.tracepoints.is_empty(), "{}", family.what);
             assert!(family.absent.len() <= family.tracepoints.len());

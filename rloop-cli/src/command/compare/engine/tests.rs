@@ -1,7 +1,6 @@
 use super::*;
 use crate::command::compare::blocks::Blocks;
 use crate::command::compare::contents::{difference, verify};
-use crate::command::compare::load::Load;
 
 const MIB: u64 = 1 << 20;
 
@@ -63,8 +62,10 @@ fn what_a_run_wrote_is_there_until_it_changes() {
     for (load, places) in [
         (Load::Write, 0..MIB),
         (Load::WriteDeep, 0..MIB),
+        (Load::WriteFlush, 0..MIB),
         (Load::Fill, MIB..2 * MIB),
         (Load::FillDeep, MIB..2 * MIB),
+        (Load::FillFlush, MIB..2 * MIB),
     ] {
         let plan = plan(load);
         let order = order(&plan, 3, &stop);

@@ -1,6 +1,6 @@
-//! The probes' programs by what they tell: each family has its hooks, and the fields that it needs.
+//! The probes' programs by what they tell, and where each is attached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How a program is attached.
 #[derive(Clone, Copy, PartialEq)]
@@ -12,18 +12,18 @@ pub(super) enum Hook {
 }
 
 /// A group of programs that give one kind of number.
-pub(in super::super) struct Family {
+pub(super) struct Family {
     /// What is missing without it, in the words of the screen.
-    pub(in super::super) what: &'static str,
+    pub what: &'static str,
     /// Nothing works without it.
-    pub(in super::super) required: bool,
-    pub(super) hook: Hook,
+    pub required: bool,
+    pub hook: Hook,
     /// Of no use where no loop device is watched.
-    pub(super) of_loops: bool,
-    /// (program, tracepoint).
-    pub(in super::super) programs: &'static [(&'static str, &'static str)],
+    pub of_loops: bool,
+    /// (program, tracepoint by its older name).
+    programs: &'static [(&'static str, &'static str)],
     /// Offsets its programs use beyond those of requests.
-    pub(in super::super) needs: &'static [&'static str],
+    pub needs: &'static [&'static str],
 }
 
 /// Where requests are issued to their driver.
@@ -264,12 +264,60 @@ const BEFORE_IO_START: Family = Family {
     needs: &["BIO_BDEV", "BDEV_DISK", "BIO_SIZE"],
 };
 
-/// The families that make sense on a kernel with these [`fields::offsets`](super::super::fields::offsets).
-pub(in super::super) fn families(
+/// The families that make sense on a kernel with these [`offsets`](super::fields::offsets).
+pub(super) fn families(
     offsets: &HashMap<&str, Option<u32>>,
 ) -> impl Iterator<Item = &'static Family> + use<> {
     let starts_at_issue = offsets.get("STARTS_AT_ISSUE") == Some(&Some(1));
     FAMILIES
         .iter()
         .chain(starts_at_issue.then_some(&BEFORE_IO_START))
+}
+
+/// Tracepoints that newer kernels have under another name, with the same first argument: (then, now). Linux 7.3 does.
+const RENAMED: [(&str, &str); 1] = [("btrfs_sync_file", "btrfs_sync_file_enter")];
+
+impl Family {
+    /// (program, tracepoint), by the name that this kernel has for it, given all that it has.
+    pub(super) fn hooks(
+        &self,
+        known: &HashSet<&str>,
+    ) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let programs = self.programs.iter();
+        programs.map(|&(program, name)| (program, present_name(name, known)))
+    }
+}
+
+/// What this kernel calls a tracepoint; the older name if it has neither.
+fn present_name(name: &'static str, known: &HashSet<&str>) -> &'static str {
+    let mut renamed = RENAMED.iter();
+    let now = renamed.find(|(then, now)| *then == name && known.contains(now));
+    now.map_or(name, |(_, now)| now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracepoint_is_taken_by_the_name_that_the_kernel_has() {
+        let commits = FAMILIES
+            .iter()
+            .find(|family| family.what.contains("of btrfs") && family.what.contains("commits"));
+        let first = |known: &[&str]| {
+            let known = known.iter().copied().collect();
+            let mut hooks = commits.expect("is there").hooks(&known);
+            hooks.next()
+        };
+        for (known, name) in [
+            (&["btrfs_sync_file"][..], "btrfs_sync_file"),
+            (
+                &["btrfs_sync_file_exit", "btrfs_sync_file_enter"],
+                "btrfs_sync_file_enter",
+            ),
+            (&[], "btrfs_sync_file"),
+        ] {
+            assert_eq!(first(known), Some(("btrfs_sync", name)), "{known:?}");
+        }
+    }
 }
