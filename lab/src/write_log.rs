@@ -3,6 +3,9 @@
 //!
 //! The log is dm-log-writes'. A write is in it once it is durable: after the flush that came after it was
 //! complete, or at once if it was FUA. So what a disk's volatile cache may lose is not there.
+//!
+//! Of a write and a FUA write of the same sectors after it, with no flush between them, it has the first one last. No
+//! disk would do that, so whoever is logged must not.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -204,7 +204,6 @@ impl Bench<'_> {
         let written = next()?;
         self.write(written, BLOCK)?;
         self.flush("a flush of one fill")?;
-        self.write(written, BLOCK)?;
         self.fua(written, BLOCK, "a FUA overwrite of a written block")?;
         // Fills that wait for their commit, and a FUA write elsewhere that must not hide them.
         let filled = [next()?, next()?, next()?];
@@ -260,7 +259,9 @@ impl Bench<'_> {
         })
     }
 
-    /// A thread has a part of the device for itself, and in it goes forward, filling, and back, overwriting.
+    /// A thread has a part of the device for itself, and in it goes forward, filling, and back, overwriting. All of its
+    /// overwrites are FUA, or none: the log cannot have both of the same block (see `write_log`). What fills is
+    /// committed, and so flushed, before a FUA overwrite of it.
     fn one_thread(&self, mode: Mode, number: u64, seed: u64) -> Result<()> {
         const WRITES: u64 = 60;
         let mut random = Random::new(seed, 100 + number);
@@ -282,7 +283,12 @@ impl Bench<'_> {
                 end = first + count;
             }
             let mark = turn % 20 == 19;
-            if random.percent(20) {
+            let is_fua = if is_fill {
+                random.percent(20)
+            } else {
+                number % 2 == 1
+            };
+            if is_fua {
                 self.fua_of(first, count)?;
                 if mark {
                     self.mark(first, count, "a FUA write among others")?;
