@@ -11,7 +11,7 @@ mod watcher;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 
 use crate::{cargo, lab, packages, root, succeed};
@@ -81,14 +81,9 @@ fn probe(probe: &Probe) -> Result<()> {
         return Ok(());
     }
     println!();
-    for (program, package) in [
-        ("fio", "fio"),
-        ("losetup", "mount"),
-        ("setpriv", "util-linux"),
-    ] {
-        if !packages::has(program) {
-            bail!("{program} is missing: apt-get install {package}");
-        }
+    packages::ensure();
+    for program in ["fio", "losetup", "setpriv"] {
+        ensure!(packages::has(program), "{program} is missing");
     }
     let program = probe.program.clone().map_or_else(build, Ok)?;
     overhead::saturated(probe, &program)?;

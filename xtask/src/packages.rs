@@ -13,7 +13,7 @@ const NEEDED: [(&str, &str); 15] = [
     ("xfs_io", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
     ("fio", "fio"),
-    ("losetup", "util-linux"),
+    ("losetup", "mount"),
     ("fallocate", "util-linux"),
     ("mount", "mount"),
     ("modprobe", "kmod"),

@@ -22,13 +22,13 @@ const DPKG_OPTIONS: [&str; 6] = [
     "path-exclude=/etc/kernel/postinst.d/initramfs-tools",
 ];
 
-/// Marks the errors of a machine that cannot get the packages: they say nothing about the project.
+/// Marks the errors of a machine that cannot have the lab: they say nothing about the project.
 #[derive(Debug)]
 pub(super) struct Unobtainable;
 
 impl fmt::Display for Unobtainable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the lab's packages cannot be had here")
+        f.write_str("the lab cannot be had here")
     }
 }
 

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
+use super::apt::Unobtainable;
 use super::chroot::{self, Chroot};
 use super::kernel::{Kernel, Kind};
 use super::other_kernel::OtherKernel;
 use super::{apt, cache, recipe};
-use crate::succeed;
+use crate::{packages, succeed};
 
 /// How long the answer to "which kernel is the newest" is believed.
 const BELIEVED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,6 +44,7 @@ impl Folder {
     }
 
     fn get(ask: bool) -> Result<Self> {
+        ensure_possible().context(Unobtainable)?;
         let cache = cache()?;
         fs::create_dir_all(&cache)
             .with_context(|| format!("could not make {}", cache.display()))?;
@@ -137,6 +139,16 @@ impl Folder {
     pub(super) fn disk(&self) -> PathBuf {
         self.home.as_ref().unwrap_or(&self.path).join(DISK)
     }
+}
+
+/// Makes sure that this machine can make the lab and run things in it.
+fn ensure_possible() -> Result<()> {
+    ensure!(packages::is_root(), "it needs root");
+    packages::ensure();
+    for program in ["mmdebstrap", "unshare", "setpriv"] {
+        ensure!(packages::has(program), "it needs {program}");
+    }
+    Ok(())
 }
 
 const DISK: &str = "root.img";
