@@ -7,6 +7,7 @@ mod findings;
 mod frames;
 mod latency;
 mod rloop;
+mod unknown;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ pub use derive::derive;
 pub(crate) use extents::gallop;
 pub use frames::Frames;
 pub use rloop::{RloopFrame, Ways};
+pub use unknown::Told;
 
 use rloop_common::op::OPS;
 use serde::Serialize;

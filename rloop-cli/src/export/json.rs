@@ -8,7 +8,7 @@ use rloop_common::Op;
 use serde::Serialize;
 
 use crate::{
-    model::{DeviceFrame, ExtentFrame, Finding, Frame, Latency, Mode, OpFrame},
+    model::{DeviceFrame, ExtentFrame, Finding, Frame, Latency, Mode, OpFrame, Told},
     sample::{self, Kind, Lost, State, Unavailable},
 };
 
@@ -117,12 +117,12 @@ struct Bypass {
 
 #[derive(Serialize)]
 struct Holes {
-    fills: u64,
-    fill_bytes: u64,
-    conversions: u64,
-    punched_bytes: u64,
+    fills: Option<u64>,
+    fill_bytes: Option<u64>,
+    conversions: Option<u64>,
+    punched_bytes: Option<u64>,
     punches_derived: bool,
-    commits: u64,
+    commits: Option<u64>,
     commit_time_derived: bool,
     commit_p50_ns: Option<u64>,
     commit_p99_ns: Option<u64>,
@@ -181,7 +181,7 @@ pub fn line(frame: &Frame) -> String {
             runs: probe.runs,
             run_ns: probe.run_ns,
         }),
-        devices: frame.devices.iter().map(device).collect(),
+        devices: frame.devices.iter().map(|one| device(frame, one)).collect(),
         unavailable: &frame.unavailable,
     };
     serde_json::to_string(&line).expect("maps with string keys and plain numbers always serialise")
@@ -192,14 +192,9 @@ fn time(wall_ns: u64) -> String {
         .map_or_else(|_| String::new(), |time| time.to_string())
 }
 
-fn device(device: &DeviceFrame) -> Device<'_> {
+fn device<'a>(frame: &'a Frame, device: &'a DeviceFrame) -> Device<'a> {
     let counts = |op: Op| counts(&device.ops[op.index()]);
-    let (split, bypass, holes, commits) = (
-        &device.split,
-        &device.bypass,
-        &device.holes,
-        &device.commits.duration,
-    );
+    let (split, bypass) = (&device.split, &device.bypass);
     Device {
         name: &device.name,
         kind: device.kind,
@@ -236,18 +231,7 @@ fn device(device: &DeviceFrame) -> Device<'_> {
             derived: bypass.derived,
         },
         cached_pages: device.backing_cached_pages,
-        holes: Holes {
-            fills: holes.fills,
-            fill_bytes: holes.fill_bytes,
-            conversions: holes.conversions,
-            punched_bytes: holes.punched_bytes,
-            punches_derived: device.punches_derived,
-            commits: device.commits.count,
-            commit_time_derived: device.commits.derived,
-            commit_p50_ns: commits.p50_ns,
-            commit_p99_ns: commits.p99_ns,
-            commit_max_ns: commits.max_ns,
-        },
+        holes: holes(frame, device),
         // Only a device that holds leases has any.
         recalls: device.rloop.as_ref().map_or(0, |rloop| rloop.recalls),
         rloop: device.rloop.as_ref().map(rloop::rloop),
@@ -258,6 +242,23 @@ fn device(device: &DeviceFrame) -> Device<'_> {
         commits: chain::commits(device),
         findings: &device.findings,
         unavailable: &device.unavailable,
+    }
+}
+
+fn holes(frame: &Frame, device: &DeviceFrame) -> Holes {
+    let (holes, commits) = (&device.holes, &device.commits);
+    let known = |told, count| frame.unknown(device, told).is_none().then_some(count);
+    Holes {
+        fills: known(Told::Holes, holes.fills),
+        fill_bytes: known(Told::Holes, holes.fill_bytes),
+        conversions: known(Told::Holes, holes.conversions),
+        punched_bytes: known(Told::Holes, holes.punched_bytes),
+        punches_derived: device.punches_derived,
+        commits: known(Told::Commits, commits.count),
+        commit_time_derived: commits.derived,
+        commit_p50_ns: commits.duration.p50_ns,
+        commit_p99_ns: commits.duration.p99_ns,
+        commit_max_ns: commits.duration.max_ns,
     }
 }
 

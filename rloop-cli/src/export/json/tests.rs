@@ -51,6 +51,33 @@ fn frame() -> Frame {
 }
 
 #[test]
+fn what_nothing_tells_of_is_null_and_not_0() {
+    let mut frame = frame();
+    let holes = |frame: &Frame| -> serde_json::Value {
+        let line: serde_json::Value = serde_json::from_str(&line(frame)).expect("is JSON");
+        assert!(schema().is_valid(&line));
+        line["devices"][0]["holes"].clone()
+    };
+    assert_eq!(
+        (&holes(&frame)["fills"], &holes(&frame)["commits"]),
+        (&0.into(), &0.into())
+    );
+    frame.unavailable.push(Unavailable {
+        what: "holes and commits".into(),
+        why: "y".into(),
+    });
+    for name in [
+        "fills",
+        "fill_bytes",
+        "conversions",
+        "punched_bytes",
+        "commits",
+    ] {
+        assert!(holes(&frame)[name].is_null(), "{name}");
+    }
+}
+
+#[test]
 fn a_line_is_what_the_schema_says() {
     let line: serde_json::Value = serde_json::from_str(&line(&frame())).expect("is JSON");
     let errors: Vec<String> = schema()

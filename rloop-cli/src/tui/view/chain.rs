@@ -23,7 +23,7 @@ use super::{
     device,
 };
 use crate::{
-    model::DeviceFrame,
+    model::{DeviceFrame, Told},
     tui::{
         app::App,
         trail::{Page, Scope},
@@ -133,10 +133,10 @@ fn nothing(app: &App, device: &DeviceFrame, page: Page) -> String {
             "The {requests} that were here are no longer kept. o goes on, Esc goes back."
         );
     }
-    if let Some(missing) = device::missing(device, "requests") {
+    if let Some(missing) = device.missing("requests") {
         return format!("Requests are not told of: {}", missing.why);
     }
-    let unknown = device::unknown(app, device, device::COMMITS);
+    let unknown = device::unknown(app, device, Told::Commits);
     if let (Page::Commits, Some(unknown)) = (page, unknown) {
         return format!("Commits are not told of: {}", unknown.why);
     }

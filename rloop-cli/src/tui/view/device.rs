@@ -8,7 +8,7 @@ use ratatui::{
 };
 
 use crate::{
-    model::DeviceFrame,
+    model::{DeviceFrame, Told},
     sample::{SplitSample, Unavailable},
     tui::{
         app::App,
@@ -30,48 +30,18 @@ pub(super) fn mode(device: &DeviceFrame) -> String {
     }
 }
 
-/// What is listed as unavailable where the holes of a filesystem's files are not known.
-pub(super) const HOLES: &[&str] = &["holes", "holes and commits"];
-/// The same of its commits, as each filesystem calls its own.
-pub(super) const COMMITS: &[&str] = &[
-    "commits",
-    "holes and commits",
-    "journal commits",
-    "log commits",
-    "log and transaction commits",
-];
-
 /// Marks what is derived and not counted.
 pub(super) fn about(derived: bool) -> &'static str {
     if derived { "~" } else { "" }
 }
 
-/// Why nothing tells of such changes of the device's file, if that is so: then a count of 0 says nothing.
+/// Why the device's counts of this say nothing, if that is so.
 pub(super) fn unknown<'a>(
     app: &'a App,
     device: &'a DeviceFrame,
-    changes: &[&str],
+    told: Told,
 ) -> Option<&'a Unavailable> {
-    if device.rloop.is_some() && changes == COMMITS {
-        // The module tells of them itself, if it tells anything.
-        return missing(device, "requests");
-    }
-    let fs = &device.backing.fs;
-    let everywhere = app.history.current().into_iter();
-    let everywhere = everywhere.flat_map(|frame| &frame.unavailable);
-    let mut missing = device.unavailable.iter().chain(everywhere);
-    missing.find(|missing| {
-        let told = |what: &&str| {
-            missing.what == *what || missing.what.starts_with(&format!("{what} of {fs}"))
-        };
-        changes.iter().any(told)
-    })
-}
-
-/// Why a part of the device cannot be shown, if that is so; of the requests, then numbers of 0 say nothing.
-pub(super) fn missing<'a>(device: &'a DeviceFrame, what: &str) -> Option<&'a Unavailable> {
-    let mut missing = device.unavailable.iter();
-    missing.find(|missing| missing.what == what)
+    app.history.current()?.unknown(device, told)
 }
 
 /// How many lines they take where they are wrapped between words to that width.

@@ -45,10 +45,7 @@ pub(super) fn render(
     .areas(area);
     let theme = &app.theme;
     device::title(device, theme, title, buf);
-    if let (Some(missing), true) = (
-        device::missing(device, "extents"),
-        device.extents.is_empty(),
-    ) {
+    if let (Some(missing), true) = (device.missing("extents"), device.extents.is_empty()) {
         return Paragraph::new(format!("No extents: {}", missing.why))
             .style(theme.dim())
             .wrap(Wrap { trim: true })

@@ -9,7 +9,7 @@ use ratatui::{
 
 use super::{device, rloop};
 use crate::{
-    model::DeviceFrame,
+    model::{DeviceFrame, Told},
     tui::{app::App, units, widget::graph},
 };
 
@@ -21,8 +21,8 @@ const TALL: u16 = 26;
 /// One kind of change.
 struct Kind {
     name: &'static str,
-    /// What is listed as unavailable where it is not known.
-    source: &'static [&'static str],
+    /// Who has to tell of it: `None` is the module.
+    source: Option<Told>,
     derived: fn(&DeviceFrame) -> bool,
     count: fn(&DeviceFrame) -> u64,
     bytes: Option<fn(&DeviceFrame) -> u64>,
@@ -31,28 +31,28 @@ struct Kind {
 const KINDS: [Kind; 4] = [
     Kind {
         name: "fills",
-        source: device::HOLES,
+        source: Some(Told::Holes),
         derived: |_| false,
         count: |device| device.holes.fills,
         bytes: Some(|device| device.holes.fill_bytes),
     },
     Kind {
         name: "conversions",
-        source: device::HOLES,
+        source: Some(Told::Holes),
         derived: |_| false,
         count: |device| device.holes.conversions,
         bytes: Some(|device| device.holes.conversion_bytes),
     },
     Kind {
         name: "punches",
-        source: device::HOLES,
+        source: Some(Told::Holes),
         derived: |device| device.punches_derived,
         count: |device| device.holes.punches,
         bytes: Some(|device| device.holes.punched_bytes),
     },
     Kind {
         name: "commits",
-        source: device::COMMITS,
+        source: Some(Told::Commits),
         derived: |_| false,
         count: |device| device.commits.count,
         bytes: None,
@@ -63,14 +63,14 @@ const KINDS: [Kind; 4] = [
 const RLOOP_KINDS: [Kind; 2] = [
     Kind {
         name: "rloop fills",
-        source: &[],
+        source: None,
         derived: |_| false,
         count: |device| device.rloop.as_ref().map_or(0, |rloop| rloop.fills.ops),
         bytes: Some(|device| device.rloop.as_ref().map_or(0, |rloop| rloop.fills.bytes)),
     },
     Kind {
         name: "recalls",
-        source: &[],
+        source: None,
         derived: |_| false,
         count: |device| device.rloop.as_ref().map_or(0, |rloop| rloop.recalls),
         bytes: None,
@@ -100,7 +100,7 @@ pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buff
     changes(app, device, lines, rows, buf);
     device::time_below(app, WORDS, axis, buf);
     commit_times(app, device, words, buf);
-    let unknown = device::unknown(app, device, device::COMMITS);
+    let unknown = device::unknown(app, device, Told::Commits);
     device::heat_over_time(
         app,
         device,
@@ -128,7 +128,8 @@ fn changes(app: &App, device: &DeviceFrame, lines: u16, area: Rect, buf: &mut Bu
     buf.set_string(area.x, area.y, titles, theme.heading());
     for (number, kind) in kinds(device).enumerate() {
         let y = area.y + 1 + number as u16 * lines;
-        let is_known = device::unknown(app, device, kind.source).is_none();
+        let is_unknown = |told| device::unknown(app, device, told).is_some();
+        let is_known = !kind.source.is_some_and(is_unknown);
         let none = || "-".to_owned();
         let bytes = kind.bytes.filter(|_| is_known);
         let about = device::about((kind.derived)(device));

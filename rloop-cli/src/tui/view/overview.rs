@@ -14,7 +14,7 @@ use super::{
     device, rloop,
 };
 use crate::{
-    model::{DeviceFrame, Frame, Severity},
+    model::{DeviceFrame, Frame, Severity, Told},
     tui::{app::App, units, widget::sparkline},
 };
 
@@ -135,19 +135,15 @@ fn cell<'a>(
         Show::Device => name(app, device, chosen),
         Show::Fs => Text::from(device.backing.fs.clone()),
         Show::Mode => Text::from(device::mode(device)),
-        Show::Iops | Show::Bytes if device::missing(device, "requests").is_some() => {
-            right("-".to_owned())
-        }
+        Show::Iops | Show::Bytes if device.missing("requests").is_some() => right("-".to_owned()),
         Show::Iops => right(units::count(device.all.ops as f64 / seconds)),
         Show::Bytes => right(units::bytes((device.all.bytes as f64 / seconds) as u64)),
         Show::P50 => right(units::ns(total.p50_ns)),
         Show::P99 => right(units::ns(total.p99_ns)),
         Show::Bypass => right(units::percent(device.bypass_ratio)),
-        Show::Fills if device::unknown(app, device, device::HOLES).is_some() => {
-            right("-".to_owned())
-        }
+        Show::Fills if device::unknown(app, device, Told::Holes).is_some() => right("-".to_owned()),
         Show::Fills => right(units::count(device.holes.fills as f64)),
-        Show::Commits if device::unknown(app, device, device::COMMITS).is_some() => {
+        Show::Commits if device::unknown(app, device, Told::Commits).is_some() => {
             right("-".to_owned())
         }
         Show::Commits => right(units::count(device.commits.count as f64)),
