@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rloop_common::Op;
 
-use crate::model::{DeviceFrame, Frame};
+use crate::model::{DeviceFrame, Frame, Told};
 
 /// What the columns of [`lines`] are.
 pub fn header() -> String {
@@ -37,7 +37,7 @@ pub fn lines(frame: &Frame) -> String {
     let mut text = String::new();
     for device in &frame.devices {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}", line(device, frame.interval_ns));
+        let _ = writeln!(text, "{}", line(frame, device));
         if let Some(who) = device.submitters.first() {
             let rest = match device.submitters.len() - 1 {
                 0 => String::new(),
@@ -56,11 +56,11 @@ pub fn lines(frame: &Frame) -> String {
     text
 }
 
-fn line(device: &DeviceFrame, interval_ns: u64) -> String {
-    let seconds = (interval_ns as f64 / 1e9).max(1e-9);
+fn line(frame: &Frame, device: &DeviceFrame) -> String {
+    let seconds = (frame.interval_ns as f64 / 1e9).max(1e-9);
     let rate = |op: Op| device.ops[op.index()].ops as f64 / seconds;
-    let us =
-        |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.1}", ns as f64 / 1e3));
+    let none = || "-".to_owned();
+    let us = |ns: Option<u64>| ns.map_or_else(none, |ns| format!("{:.1}", ns as f64 / 1e3));
     columns([
         &device.name,
         device.mode.name(),
@@ -74,10 +74,23 @@ fn line(device: &DeviceFrame, interval_ns: u64) -> String {
         &us(device.all.total.p99_ns),
         &device
             .bypass_ratio
-            .map_or_else(|| "-".to_owned(), |ratio| format!("{:.1}", ratio * 100.0)),
-        &device.holes.fills.to_string(),
+            .map_or_else(none, |ratio| format!("{:.1}", percent(ratio))),
+        &if frame.unknown(device, Told::Holes).is_some() {
+            none()
+        } else {
+            device.holes.fills.to_string()
+        },
         &device.all.lost.to_string(),
     ])
+}
+
+/// A share of 1, never 0.0 of what is not nothing, or 100.0 of what is not all.
+fn percent(share: f64) -> f64 {
+    if share > 0.0 && share < 1.0 {
+        (share * 100.0).clamp(0.1, 99.9)
+    } else {
+        share * 100.0
+    }
 }
 
 #[cfg(test)]

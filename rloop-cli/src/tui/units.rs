@@ -59,9 +59,14 @@ pub fn count(value: f64) -> String {
     }
 }
 
-/// A share of 1.
+/// A share of 1. Never 0 % of what is not nothing, or 100 % of what is not all.
 pub fn percent(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0))
+    match value {
+        None => "-".to_owned(),
+        Some(share) if share > 0.0 && share < 0.005 => "<1%".to_owned(),
+        Some(share) if (0.995..1.0).contains(&share) => ">99%".to_owned(),
+        Some(share) => format!("{:.0}%", share * 100.0),
+    }
 }
 
 fn scaled(value: f64, unit: &str) -> String {
@@ -101,5 +106,8 @@ mod tests {
         assert_eq!(count(12.0), "12");
         assert_eq!(count(82_345.0), "82.3k");
         assert_eq!(percent(Some(0.994)), "99%");
+        assert_eq!(percent(Some(0.9999)), ">99%");
+        assert_eq!(percent(Some(0.0001)), "<1%");
+        assert_eq!([0.0, 1.0].map(Some).map(percent), ["0%", "100%"]);
     }
 }
