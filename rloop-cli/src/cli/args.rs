@@ -1,6 +1,5 @@
 //! The command line of rloop-top.
 
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,8 +64,8 @@ pub(super) struct Args {
     pub(super) interval: Duration,
 
     /// Stop after N intervals
-    #[arg(long, value_name = "N")]
-    pub(super) count: Option<NonZeroU64>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
 
     /// Print plain lines, not the dashboard
     #[arg(long, conflicts_with = "json")]

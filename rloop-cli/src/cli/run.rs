@@ -97,7 +97,7 @@ impl Collector {
             recorder,
             pace: paced.then(|| pace(args.interval)),
             frames: Frames::default(),
-            left: args.count.map(Into::into),
+            left: args.count,
         })
     }
 

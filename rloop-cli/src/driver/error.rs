@@ -20,7 +20,7 @@ pub enum DriverError {
     #[error(
         "the kernel module rloop is not loaded: load it with `sudo modprobe rloop`, or with \
          `sudo insmod rloop.ko` where it is not installed (kernel-module/README.md says how to \
-         build it)"
+         build it); `rloop doctor` says whether this kernel takes it"
     )]
     NotLoaded,
     /// There is one, but no way to it.
