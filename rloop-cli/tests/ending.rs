@@ -111,6 +111,21 @@ fn signals_end_it_with_130_and_nothing_stays() {
 }
 
 #[test]
+fn it_ends_when_nobody_reads_though_there_is_nothing_to_print() {
+    if !root_or_skip() {
+        return;
+    }
+    let scratch = ScratchDir::new();
+    let device = attached(&scratch.sparse("unread.img", MIB), &direct());
+    let words = ["--plain", "--interval", "3600", device.name()];
+    let mut top = Running::start(Command::new(PROGRAM).args(words));
+    assert!(top.first_line().starts_with("device"));
+    top.stop_reading();
+    assert!(wait_until(|| top.has_ended()));
+    assert_eq!(top.end(), (Some(0), None, String::new()));
+}
+
+#[test]
 fn what_a_killed_demo_leaves_goes_when_the_next_starts() {
     if !root_or_skip() {
         return;

@@ -40,6 +40,11 @@ impl Running {
         drop(self.0.stdout.take());
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("waits").is_some()
+    }
+
     /// Exit code or signal, and what it said.
     pub fn end(&mut self) -> (Option<i32>, Option<i32>, String) {
         let status = self.0.wait().expect("waits");
