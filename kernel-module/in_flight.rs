@@ -270,7 +270,7 @@ unsafe extern "C" fn done(clone: *mut bindings::bio) {
         let device = &*fast.device;
         if fast.held.spare.is_some() || (fast.to.part.op == Op::Write && device.backing.is_cached())
         {
-            device.finish(clone);
+            device.workers.finisher.finish(clone);
         } else {
             device.complete(clone);
         }

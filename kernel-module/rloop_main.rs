@@ -36,6 +36,7 @@ mod durability;
 mod extent;
 mod fast;
 mod fill;
+mod finisher;
 mod geometry;
 mod in_flight;
 mod platform;

@@ -4,8 +4,7 @@
 //!
 //! - *io*: bios that the map has no answer for, and what the filesystem did not do at once. Several at a
 //!   time, since each may wait for the filesystem.
-//! - *finish*: writes that have to drop cached pages before they complete, and fills that have to be
-//!   published. On a queue of its own: others wait for these.
+//! - *finish*: what cannot complete in an interrupt; see `finisher`.
 //! - *commit*: tells the filesystem of fills. On a queue of its own: io workers wait for it.
 //! - *policy*: takes leases, and gives them back. On a queue of its own, never behind I/O.
 //! - *buffered*: what goes through the page cache; see `buffered`.
@@ -17,7 +16,7 @@
 use core::{
     mem::offset_of,
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
 use kernel::{bindings, prelude::*, types::Opaque};
@@ -27,11 +26,10 @@ use crate::{
     buffered::Buffered,
     device::Device,
     fill::Parked,
-    in_flight::Fast,
+    finisher::Finisher,
     queue::{Queue, ANY_CPU},
     request::{Request, RequestList},
     shim,
-    stats::Counter,
     sync::Lock,
     trace::{self, Fallback},
 };
@@ -47,8 +45,6 @@ const MOST_RUNNING: usize = 4;
 struct Waiting {
     bios: BioList,
     requests: RequestList,
-    /// Clones that have to sleep before they complete.
-    finish: BioList,
     parked: Parked,
     /// Which io workers are queued, or have not yet seen that nothing waits.
     awake: [bool; IO_WORKERS],
@@ -82,11 +78,10 @@ pub(crate) struct Workers {
     io: [IoWork; IO_WORKERS],
     /// How many io workers may run at a time, apart from those that wait for the filesystem.
     most_running: usize,
-    finish: Opaque<bindings::work_struct>,
+    #[pin]
+    pub(crate) finisher: Finisher,
     pub(crate) recall: Opaque<bindings::work_struct>,
     pub(crate) retry: Opaque<bindings::delayed_work>,
-    /// It was said that pages cannot be dropped.
-    complained: AtomicBool,
     /// How often leases were tried in vain.
     pub(crate) pauses: AtomicU32,
     /// Until when leases are not taken, by [`trace::now`].
@@ -94,7 +89,6 @@ pub(crate) struct Workers {
     commit: Opaque<bindings::delayed_work>,
     pub(crate) buffered: Buffered,
     io_queue: Queue,
-    finish_queue: Queue,
     /// Only where there are commits.
     commit_queue: Option<Queue>,
 }
@@ -110,7 +104,6 @@ impl Workers {
             waiting <- Lock::new(Waiting {
                 bios: BioList::new(),
                 requests: RequestList::new(),
-                finish: BioList::new(),
                 parked: Parked::new(),
                 awake: [false; IO_WORKERS],
                 blocked: 0,
@@ -122,16 +115,14 @@ impl Workers {
             // SAFETY: It is set when the machine boots.
             most_running: ((unsafe { bindings::nr_cpu_ids } / PROCESSORS_FOR_A_WORKER) as usize)
                 .clamp(1, MOST_RUNNING),
-            finish: Opaque::uninit(),
+            finisher <- Finisher::new(index),
             recall: Opaque::uninit(),
             retry: Opaque::uninit(),
-            complained: AtomicBool::new(false),
             pauses: AtomicU32::new(0),
             rest_until_ns: AtomicU64::new(0),
             commit: Opaque::uninit(),
             buffered: Buffered::new(index)?,
             io_queue: Queue::new(c"rloop%u", index)?,
-            finish_queue: Queue::new(c"rloop%u_finish", index)?,
             commit_queue: if fills {
                 Some(Queue::new(c"rloop%u_commit", index)?)
             } else {
@@ -142,6 +133,7 @@ impl Workers {
 
     /// Lets the workers know their device, once it does not move any more.
     pub(crate) fn start(&self, device: &Device) {
+        self.finisher.start();
         // SAFETY: The fields are for works, which are not queued yet.
         unsafe {
             for io in &self.io {
@@ -149,7 +141,6 @@ impl Workers {
                     .store(ptr::from_ref(device).cast_mut(), Ordering::Relaxed);
                 shim::rloop_work_init(io.work.get(), io_work);
             }
-            shim::rloop_work_init(self.finish.get(), finish_work);
             shim::rloop_work_init(self.recall.get(), crate::policy::recall_work);
             shim::rloop_delayed_work_init(self.retry.get(), crate::policy::retry_work);
             shim::rloop_delayed_work_init(self.commit.get(), commit_work);
@@ -184,7 +175,7 @@ impl Workers {
         let retry = unsafe { &raw mut (*self.retry.get()).work };
         !current.is_null()
             && (self.is_io(current)
-                || [self.finish.get(), self.recall.get(), retry].contains(&current)
+                || [self.finisher.work(), self.recall.get(), retry].contains(&current)
                 || self.buffered.is_current())
     }
 
@@ -213,7 +204,7 @@ impl Workers {
 
     /// Waits until they have nothing to do. For a device that gets no more I/O.
     pub(crate) fn flush(&self) {
-        self.finish_queue.flush();
+        self.finisher.flush();
         self.io_queue.flush();
         // SAFETY: The work is initialised.
         unsafe { bindings::cancel_delayed_work_sync(self.commit.get()) };
@@ -310,18 +301,6 @@ impl Device {
         self.workers.wake(&mut waiting);
     }
 
-    /// Gives a clone that has ended to the finisher, from any context.
-    pub(crate) fn finish(&self, clone: *mut bindings::bio) {
-        // Queued under the lock, for the reason that `wake` has.
-        let mut waiting = self.workers.waiting.lock();
-        waiting.finish.push(clone);
-        // SAFETY: The work is initialised, and the queue is there as long as the device.
-        unsafe {
-            let queue = self.workers.finish_queue.as_ptr();
-            bindings::queue_work_on(ANY_CPU, queue, self.workers.finish.get());
-        }
-    }
-
     fn do_waiting(&self, worker: usize) {
         loop {
             let mut waiting = self.workers.waiting.lock();
@@ -344,40 +323,6 @@ impl Device {
             } else {
                 waiting.awake[worker] = false;
                 return;
-            }
-        }
-    }
-
-    /// Drops the pages of a range that was written past them, in bytes. A page that a write through the
-    /// filesystem has made dirty, beside the range, is written back first.
-    pub(crate) fn drop_pages(&self, offset: u64, bytes: u64) {
-        const TRIES: usize = 5;
-        for _ in 0..TRIES {
-            if self.backing.invalidate(offset, bytes).is_ok() {
-                return;
-            }
-            let _ = self.backing.write_back(offset, bytes);
-        }
-        if !self.workers.complained.swap(true, Ordering::Relaxed) {
-            pr_warn!("rloop{}: pages of its file cannot be dropped\n", self.index);
-        }
-    }
-
-    fn do_finish(&self) {
-        loop {
-            let clone = self.workers.waiting.lock().finish.pop();
-            let Some(clone) = clone else { return };
-            // SAFETY: The list gave it to us, and it was not completed yet.
-            unsafe {
-                if Fast::is_fill(clone) {
-                    self.publish_fill(clone);
-                    continue;
-                }
-                let part = Fast::part_of(clone);
-                trace::invalidate(self, part.offset, part.bytes.into());
-                self.stats.add(Counter::Invalidations, 1);
-                self.drop_pages(part.offset, part.bytes.into());
-                self.complete(clone);
             }
         }
     }
@@ -433,15 +378,4 @@ unsafe extern "C" fn commit_work(work: *mut bindings::work_struct) {
     // SAFETY: It is this work of a device's workers.
     let device = unsafe { device_of(work, offset) };
     in_reclaim(|| device.do_commit());
-}
-
-/// Ends what has to sleep for that.
-///
-/// # Safety
-/// `work` is that of a device.
-#[export_name = "rloop_finish_work"]
-unsafe extern "C" fn finish_work(work: *mut bindings::work_struct) {
-    // SAFETY: It is this work of a device's workers.
-    let device = unsafe { device_of(work, offset_of!(Workers, finish)) };
-    in_reclaim(|| device.do_finish());
 }
