@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -58,7 +58,7 @@ fn measure(load: &Load, device: &Path, options: &Options) -> Result<()> {
         load.run(device, options)?;
         Programs::of(watcher.child.id())?.since(&earlier)
     };
-    drop(watcher);
+    watcher.stop()?;
     println!("  {:+8.0} afterwards", instructions()? - before);
     print!("{}", programs.text(Load::COUNTED));
     Ok(())
@@ -67,6 +67,8 @@ fn measure(load: &Load, device: &Path, options: &Options) -> Result<()> {
 /// rloop-top that watches a device, until dropped.
 struct Watcher {
     child: Child,
+    /// Where it prints: it ends when nobody reads.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Watcher {
@@ -81,11 +83,23 @@ impl Watcher {
             .spawn()
             .context("could not start rloop-top")?;
         let output = child.stdout.take().context("no output")?;
-        let watcher = Self { child };
+        let mut output = BufReader::new(output);
         let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
+        let read = output.read_line(&mut line);
+        let watcher = Self {
+            child,
+            _output: output,
+        };
+        read?;
         ensure!(!line.is_empty(), "rloop-top ended at once");
         Ok(watcher)
+    }
+
+    /// Ends it. An error if it has ended before: then nobody knows what was measured.
+    fn stop(mut self) -> Result<()> {
+        let ended = self.child.try_wait()?;
+        ensure!(ended.is_none(), "rloop-top ended too soon");
+        Ok(())
     }
 }
 
