@@ -31,7 +31,8 @@ pub(crate) fn run(only: &str) -> Result<()> {
     let _module = Module::load()?;
     let disk = NullBlk::new(DISK_MEBIBYTES)?;
     let image = Image::new(&disk)?;
-    for load in Load::all(&options) {
+    // There are no holes in the image, so that each run finds it as the one before.
+    for load in Load::all(&options).filter(|load| !load.sparse) {
         for target in TARGETS {
             let open = target.open_file(&image.written)?;
             println!("{}, {target}", load.name);

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Choice;
 use super::apt::Unobtainable;
@@ -60,9 +60,11 @@ impl Form {
 /// Runs the tests with `filter` in their name, in as many guests as it takes.
 pub(crate) fn run(choice: Choice, filter: Option<&str>, form: Form) -> Result<Score> {
     let mut progress = Progress::new(names(filter, form)?);
-    if progress.left.is_empty() {
-        return Ok(progress.score);
-    }
+    ensure!(
+        !progress.left.is_empty(),
+        "no guest test has `{}` in its name",
+        filter.unwrap_or("")
+    );
     let folder = match choice.folder() {
         Err(error) if error.is::<Unobtainable>() => {
             return Ok(Score::all_skipped(progress.left, &format!("{error:#}")));
