@@ -94,7 +94,7 @@ pub(super) fn title(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut B
 }
 
 /// The selected device over time, `None` where it was not there.
-fn over_frames<'a>(
+pub(super) fn over_frames<'a>(
     app: &'a App,
     device: &'a DeviceFrame,
 ) -> impl DoubleEndedIterator<Item = Option<&'a DeviceFrame>> {

@@ -18,18 +18,19 @@ use crate::{
 };
 
 pub(super) fn render(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
+    let ops = listed(app, device, area.height);
     let [title, split, _, list, _, map] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Length(1),
-        Constraint::Length(Op::ALL.len() as u16 + 2),
+        Constraint::Length(ops.len() as u16 + 2),
         Constraint::Length(1),
         Constraint::Min(0),
     ])
     .areas(area);
     device::title(device, &app.theme, title, buf);
     device::split(device, &app.theme, split, buf);
-    table(app, device, list, buf);
+    table(app, device, &ops, list, buf);
     device::heat_over_time(app, device, device::latencies, "no requests yet", map, buf);
 }
 
@@ -53,7 +54,21 @@ const COLUMNS: [Column<Value>; 12] = [
 /// Width of the operations' names.
 const NAMES: u16 = 14;
 
-fn table(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
+/// Below this height the map needs the lines of operations that there were none of.
+const SHORT: u16 = 18;
+
+/// The operations that have a line.
+fn listed(app: &App, device: &DeviceFrame, height: u16) -> Vec<Op> {
+    let had = |op: Op| {
+        device::over_frames(app, device)
+            .flatten()
+            .any(|device| device.ops[op.index()].ops > 0)
+    };
+    let ops = Op::ALL.into_iter();
+    ops.filter(|&op| height >= SHORT || had(op)).collect()
+}
+
+fn table(app: &App, device: &DeviceFrame, ops: &[Op], area: Rect, buf: &mut Buffer) {
     let columns = fitting(&COLUMNS, area.width.saturating_sub(NAMES + 1));
     let right = |text: String| Text::from(text).right_aligned();
     let row = |name: &str, op: &OpFrame| {
@@ -66,7 +81,7 @@ fn table(app: &App, device: &DeviceFrame, area: Rect, buf: &mut Buffer) {
             row
         }
     };
-    let ops = Op::ALL.iter().map(|op| {
+    let ops = ops.iter().map(|op| {
         let name = op.name().replace('_', " ");
         row(&name, &device.ops[op.index()])
     });
