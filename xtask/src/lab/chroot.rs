@@ -65,12 +65,14 @@ impl Chroot {
     }
 }
 
-/// A command whose mounts nobody else sees. It ends when this process does, with all it started.
+/// A command whose mounts nobody else sees. What others unmount is unmounted for it too: otherwise it would keep their
+/// devices busy. It ends when this process does, with all it started.
 /// The program is not process 1 of its namespace: that one cannot end itself by a signal.
 pub(super) fn by_itself(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "unshare", "--mount"])
+        .args(["--propagation", "slave"])
         .args(["--pid", "--fork", "--kill-child"])
         .args(["sh", "-c", "\"$@\"; exit $?", "sh", program]);
     command
