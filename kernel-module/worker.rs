@@ -48,21 +48,26 @@ struct Waiting {
     parked: Parked,
     /// Which io workers are queued, or have not yet seen that nothing waits.
     awake: [bool; IO_WORKERS],
-    /// How many of those wait for the filesystem.
-    blocked: usize,
+    /// Which of those wait for the filesystem.
+    blocked: [bool; IO_WORKERS],
 }
 
 impl Waiting {
     /// How many io workers are awake and do not wait for the filesystem.
     fn running(&self) -> usize {
         let awake = self.awake.iter().filter(|awake| **awake).count();
-        awake.saturating_sub(self.blocked)
+        awake.saturating_sub(self.blocked())
+    }
+
+    /// How many wait for the filesystem.
+    fn blocked(&self) -> usize {
+        self.blocked.iter().filter(|blocked| **blocked).count()
     }
 
     /// Whether all io workers wait but one. That one only goes on with requests: the others may wait for memory
     /// that those free. The first that is back looks for bios again.
     fn is_last_resort(&self) -> bool {
-        self.blocked + 1 >= IO_WORKERS
+        self.blocked() + 1 >= IO_WORKERS
     }
 
     fn is_empty(&self) -> bool {
@@ -106,7 +111,7 @@ impl Workers {
                 requests: RequestList::new(),
                 parked: Parked::new(),
                 awake: [false; IO_WORKERS],
-                blocked: 0,
+                blocked: [false; IO_WORKERS],
             }),
             io: core::array::from_fn(|_| IoWork {
                 work: Opaque::uninit(),
@@ -174,31 +179,36 @@ impl Workers {
         // SAFETY: `retry` is a work within a delayed work.
         let retry = unsafe { &raw mut (*self.retry.get()).work };
         !current.is_null()
-            && (self.is_io(current)
+            && (self.io_worker(current).is_some()
                 || [self.finisher.work(), self.recall.get(), retry].contains(&current)
                 || self.buffered.is_current())
     }
 
-    fn is_io(&self, work: *mut bindings::work_struct) -> bool {
-        self.io.iter().any(|io| io.work.get() == work)
+    /// Which io worker it is, if it is one.
+    fn io_worker(&self, work: *mut bindings::work_struct) -> Option<usize> {
+        self.io.iter().position(|io| io.work.get() == work)
     }
 
     /// Does something that may have to wait for the filesystem. If an io worker does it, another one goes on with
-    /// what waits.
+    /// what waits. What is part of something like that already counts once.
     pub(crate) fn may_block<T>(&self, what: impl FnOnce() -> T) -> T {
         // SAFETY: It may be called in any context.
-        if !self.is_io(unsafe { bindings::current_work() }) {
+        let Some(worker) = self.io_worker(unsafe { bindings::current_work() }) else {
             return what();
-        }
+        };
         {
             let mut waiting = self.waiting.lock();
-            waiting.blocked += 1;
+            if waiting.blocked[worker] {
+                drop(waiting);
+                return what();
+            }
+            waiting.blocked[worker] = true;
             if !waiting.is_empty() {
                 self.wake(&mut waiting);
             }
         }
         let done = what();
-        self.waiting.lock().blocked -= 1;
+        self.waiting.lock().blocked[worker] = false;
         done
     }
 
