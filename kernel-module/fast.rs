@@ -203,6 +203,11 @@ impl Device {
             self.put_extent_map(map_use);
             return Routed::Gone;
         }
+        if write && extent.state == State::Filled && self.options.commit_each {
+            // It would complete before the commit, and whoever reads the file still find zeros there.
+            self.put_extent_map(map_use);
+            return Routed::Missed(bio, Fallback::Dirty, Some(State::Filled));
+        }
         if bio.has(flag::FUA) {
             if let Err(refused) = self.settle_for_fua(extent.state, from) {
                 self.put_extent_map(map_use);

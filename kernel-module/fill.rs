@@ -9,6 +9,9 @@
 //!    the disk; the filesystem, and other readers of the file, still see zeros.
 //! 4. A commit tells the filesystem, which makes data and mapping durable: they become `Written`.
 //!
+//! With `commit=each` the bio ends after step 4, and so does every other write to these blocks: one that meets `Filled`
+//! has a worker commit first. It would else complete before the commit, and readers of the file find zeros there.
+//!
 //! # What must hold
 //! - Only whole blocks that this device wrote itself, while it holds the layout, are committed: otherwise
 //!   a commit shows old contents of the disk. `Filled` is set nowhere else than in step 3.

@@ -54,6 +54,13 @@ impl Device {
                 };
                 bio = missed;
                 let again = match (reason, state) {
+                    // The filesystem has to know of the block before somebody else's write to it completes.
+                    (Fallback::Dirty, Some(State::Filled)) if self.options.commit_each => {
+                        match self.workers.may_block(|| self.commit_fills()) {
+                            Ok(()) => true,
+                            Err(error) => return bio.end_with(error.to_errno()),
+                        }
+                    }
                     // What we filled there has to be committed before it can be made durable.
                     (Fallback::Dirty, _) => match self.flush() {
                         Ok(()) => {
