@@ -207,6 +207,13 @@ fn device(name: String, a: &Device, b: &Device, threshold: f64) -> DeviceDiff {
     ));
     let ranges = a.ranges.iter().zip(&b.ranges);
     rows.extend(ranges.filter_map(|(a, b)| range(a, b, threshold)));
+    if notes::fails_more(a, b) {
+        // What fails at once takes no time.
+        let all = rows.iter_mut().flat_map(|row| &mut row.percentiles);
+        for one in all.filter(|one| one.verdict == Verdict::Faster) {
+            one.verdict = Verdict::OtherMix;
+        }
+    }
     DeviceDiff {
         name,
         notes: notes::of(a, b),

@@ -267,6 +267,15 @@ fn what_cannot_be_compared_is_2() {
             assert_eq!(said.lines().count(), 1, "{said}");
         }
     }
+    // Nothing in common must not pass for nothing slower.
+    let other = recorded(folder.path().join("other"), 1, |sample| {
+        for device in &mut sample.devices {
+            device.name = format!("other-{}", device.name);
+        }
+    });
+    let output = diff(&[good, other.to_str().expect("a name")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("no device is in both"));
     // What was cut off is left out, and the rest compared.
     let torn = made("torn", &bytes[..bytes.len() - 5]);
     let output = diff(&[good, torn.to_str().expect("a name")]);

@@ -21,6 +21,9 @@ pub(super) fn run(args: &args::Diff) -> Result<(), Stop> {
     };
     let compared = compare(&args.a, &args.b, &options);
     let diff = compared.map_err(|error| Stop::Usage(error.to_string()))?;
+    if diff.devices.is_empty() {
+        return Err(Stop::Usage(nothing_in_common(&diff)));
+    }
     for side in [&diff.a, &diff.b] {
         if let Some(warning) = side.warning {
             say(&format!("{}: {warning}", side.path));
@@ -37,6 +40,28 @@ pub(super) fn run(args: &args::Diff) -> Result<(), Stop> {
     } else {
         Err(Stop::Found)
     }
+}
+
+/// Nothing can be compared, which must not pass for nothing being slower.
+fn nothing_in_common(diff: &Diff) -> String {
+    let list = |names: &[String]| match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    format!(
+        "no device is in both recordings: {} has {}, and {} has {}; --by file or --by name may find what belongs \
+         together",
+        diff.a.path,
+        list(&diff.only_a),
+        diff.b.path,
+        list(&diff.only_b)
+    )
+}
+
+/// Whether anything could be compared at all.
+fn is_telling(diff: &Diff) -> bool {
+    let said = [Verdict::Slower, Verdict::Faster, Verdict::Same];
+    diff.compared().any(|(.., one)| said.contains(&one.verdict))
 }
 
 /// What a row is of, in words.
@@ -58,11 +83,12 @@ fn percentile(per_mille: u64) -> String {
 fn summary(diff: &Diff) -> String {
     let number = |verdict| diff.with(verdict).len();
     format!(
-        "slower by more than {} %: {}, faster: {}, neither: {}, too few: {}, other mix: {}",
+        "slower by over {} %: {}, faster: {}, same: {}, varied: {}, too few: {}, other mix: {}",
         diff.threshold_percent,
         number(Verdict::Slower),
         number(Verdict::Faster),
         number(Verdict::Same),
+        number(Verdict::TooVaried),
         number(Verdict::TooFew),
         number(Verdict::OtherMix)
     )

@@ -78,6 +78,9 @@ pub enum Verdict {
     Faster,
     /// Neither can be said.
     Same,
+    /// They seem to differ by more than the threshold, but the latencies vary so much from interval to interval that
+    /// it may be chance.
+    TooVaried,
     /// Too few events or intervals to say anything.
     TooFew,
     /// The requests are not of the same kinds.
@@ -109,6 +112,22 @@ impl Estimate {
         })
     }
 
+    /// How much more the larger one seems to be, as a share of 1.
+    fn seems_apart(&self, other: &Self) -> f64 {
+        let (less, more) = (self.ns.min(other.ns), self.ns.max(other.ns));
+        more as f64 / less.max(1) as f64 - 1.0
+    }
+
+    /// Whether nothing is known of how far either lies from the other.
+    fn is_unbounded_towards(&self, other: &Self) -> bool {
+        let (less, more) = if self.ns < other.ns {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        less.high_ns.is_none() || more.low_ns == 0
+    }
+
     /// By how much of `other` this is surely more, as a share of 1; `None` if it is not surely more.
     pub fn surely_above(&self, other: &Self) -> Option<f64> {
         let high = other.high_ns?;
@@ -126,6 +145,8 @@ pub fn verdict(a: Option<&Estimate>, b: Option<&Estimate>, threshold: f64) -> Ve
         Verdict::Slower
     } else if beyond(a.surely_above(b)) {
         Verdict::Faster
+    } else if beyond(Some(a.seems_apart(b))) && a.is_unbounded_towards(b) {
+        Verdict::TooVaried
     } else {
         Verdict::Same
     }

@@ -1,6 +1,6 @@
 //! A recording as far as it is compared: latencies of each device, by operation and by range.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -25,6 +25,9 @@ pub(super) struct Recording {
 
 /// A device in one recording.
 pub(super) struct Device {
+    /// Devices that it was, and files: one of each, mostly.
+    pub(super) names: BTreeSet<String>,
+    pub(super) paths: BTreeSet<String>,
     /// Path of its file, and the type of the filesystem, as last seen.
     pub(super) path: String,
     pub(super) fs: String,
@@ -41,6 +44,7 @@ pub(super) struct Operation {
     pub(super) submitted: u64,
     pub(super) bytes: u64,
     pub(super) lost: u64,
+    pub(super) errors: u64,
 }
 
 /// A range of the device, and the requests that touched it.
@@ -126,6 +130,8 @@ fn frames(path: &Path, mut each: impl FnMut(&Frame)) -> Result<Side, SourceError
 impl Device {
     fn new(ranges: &[Range<u64>]) -> Self {
         Self {
+            names: BTreeSet::new(),
+            paths: BTreeSet::new(),
             path: String::new(),
             fs: String::new(),
             ops: std::array::from_fn(|_| Operation {
@@ -133,6 +139,7 @@ impl Device {
                 submitted: 0,
                 bytes: 0,
                 lost: 0,
+                errors: 0,
             }),
             commits: Series::new(Buckets::Fine),
             ranges: ranges
@@ -151,6 +158,8 @@ impl Device {
 
     /// Adds an interval.
     fn add(&mut self, frame: &DeviceFrame, ranges: &[Range<u64>]) {
+        self.names.insert(frame.name.clone());
+        self.paths.insert(frame.backing.path.clone());
         self.path.clone_from(&frame.backing.path);
         self.fs.clone_from(&frame.backing.fs);
         for (known, op) in self.ops.iter_mut().zip(&frame.ops) {
@@ -158,6 +167,7 @@ impl Device {
             known.submitted += op.ops;
             known.bytes += op.bytes;
             known.lost += op.lost;
+            known.errors += op.errors;
         }
         self.commits
             .push(frame.commits.duration.buckets.iter().copied());

@@ -1,7 +1,7 @@
 //! Two recordings, compared, for a comment on a change: what changed, the worst first.
 
 use super::text::{change, surely};
-use super::{alone, name, percentile, summary};
+use super::{alone, is_telling, name, percentile, summary};
 use crate::diff::percentile::Verdict;
 use crate::diff::{Change, Diff};
 use crate::tui::units;
@@ -12,7 +12,9 @@ const LINES: usize = 20;
 /// A heading, a table of what changed, and notes.
 pub(super) fn render(diff: &Diff) -> String {
     let slower = diff.with(Verdict::Slower);
-    let heading = if slower.is_empty() {
+    let heading = if !is_telling(diff) {
+        "nothing can be said"
+    } else if slower.is_empty() {
         "nothing slower"
     } else {
         "slower"

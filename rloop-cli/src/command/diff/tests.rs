@@ -115,6 +115,9 @@ fn a_comment_stays_short() {
         ..diff()
     };
     let text = markdown::render(&none);
-    assert!(text.starts_with("### rloop: nothing slower\n"), "{text}");
+    assert!(
+        text.starts_with("### rloop: nothing can be said\n"),
+        "{text}"
+    );
     assert_eq!(text.lines().count(), 3, "{text}");
 }

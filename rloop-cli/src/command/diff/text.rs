@@ -57,6 +57,7 @@ fn line(row: &Row, one: &Compared) -> Vec<String> {
         Verdict::Slower => "slower",
         Verdict::Faster => "faster",
         Verdict::Same => "",
+        Verdict::TooVaried => "too varied",
         Verdict::TooFew => "too few",
         Verdict::OtherMix => "other mix",
     };

@@ -71,8 +71,11 @@ proptest! {
     fn a_shift_is_found_and_only_beyond_the_threshold(a in steady(1_000_000), b in steady(1_500_000)) {
         let (a, b) = (series(&a), series(&b));
         for per_mille in COMPARED {
-            prop_assert_eq!(judged(&a, &b, per_mille, 0.1), Verdict::Slower);
-            prop_assert_eq!(judged(&b, &a, per_mille, 0.1), Verdict::Faster);
+            // By chance intervals are like their neighbours, and then nothing bounds a percentile that is near the end.
+            let may_vary = |verdict| per_mille == 990 && verdict == Verdict::TooVaried;
+            let (slower, faster) = (judged(&a, &b, per_mille, 0.1), judged(&b, &a, per_mille, 0.1));
+            prop_assert!(slower == Verdict::Slower || may_vary(slower));
+            prop_assert!(faster == Verdict::Faster || may_vary(faster));
             prop_assert_eq!(judged(&a, &b, per_mille, 0.6), Verdict::Same);
         }
     }
@@ -118,7 +121,7 @@ fn one_bad_moment_is_no_regression() {
     }
     assert_eq!(
         judged(&series(&calm), &series(&burst), 500, 0.0),
-        Verdict::Same
+        Verdict::TooVaried
     );
     // The same events, spread evenly, are one.
     let mut even = calm.clone();
@@ -129,6 +132,18 @@ fn one_bad_moment_is_no_regression() {
         judged(&series(&calm), &series(&even), 500, 0.0),
         Verdict::Slower
     );
+}
+
+#[test]
+fn what_drifts_all_the_time_is_not_called_the_same() {
+    let drifting = |from: u64| {
+        let intervals = (0..20).map(|i| vec![from + from / 100 * i; 100]);
+        series(&intervals.collect::<Vec<_>>())
+    };
+    let (a, b) = (drifting(60_000), drifting(660_000));
+    assert_eq!(judged(&a, &b, 500, 0.05), Verdict::TooVaried);
+    assert_eq!(judged(&b, &a, 500, 0.05), Verdict::TooVaried);
+    assert_eq!(judged(&a, &a, 500, 0.05), Verdict::Same);
 }
 
 /// splitmix64, from 0 to 1.
@@ -164,7 +179,7 @@ fn two_recordings_of_the_same_thing_hardly_ever_differ() {
         for per_mille in COMPARED {
             let verdict = judged(&a, &b, per_mille, 0.0);
             assert_ne!(verdict, Verdict::TooFew);
-            alarms += usize::from(verdict != Verdict::Same);
+            alarms += usize::from(matches!(verdict, Verdict::Slower | Verdict::Faster));
         }
     }
     assert!(alarms <= 1, "{alarms} of {}", 2 * PAIRS);
