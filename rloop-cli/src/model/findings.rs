@@ -2,6 +2,8 @@
 
 mod rloop;
 
+use std::borrow::Cow;
+
 use rloop_common::Op;
 
 use super::{DeviceFrame, Finding, Mode, Severity};
@@ -101,9 +103,16 @@ fn nearly_full(device: &DeviceFrame) -> Option<Finding> {
         // The rest cannot be allocated beforehand: there is not enough, and trying takes all that is left.
         format!(
             "fstrim MOUNTPOINT of a filesystem on /dev/{}; or make room beside {}",
-            device.name, backing.path
+            device.name,
+            quoted_file(device)
         ),
     )
+}
+
+/// The path of the file, as a shell takes it.
+fn quoted_file(device: &DeviceFrame) -> Cow<'_, str> {
+    // Only a zero cannot be quoted, and no path has one.
+    shlex::try_quote(&device.backing.path).unwrap_or_default()
 }
 
 fn not_direct(device: &DeviceFrame) -> Option<Finding> {
@@ -121,12 +130,12 @@ fn not_direct(device: &DeviceFrame) -> Option<Finding> {
     let remedy = if device.backing.fs == "btrfs" {
         format!(
             "chattr +C on an empty copy of {} (checksummed writes are buffered)",
-            device.backing.path
+            quoted_file(device)
         )
     } else {
         format!(
             "losetup --sector-size 4096 --direct-io=on --show --find {}",
-            device.backing.path
+            quoted_file(device)
         )
     };
     finding("direct-not-in-effect", Severity::Warning, what, remedy)
@@ -149,7 +158,9 @@ fn misaligned(device: &DeviceFrame) -> Option<Finding> {
     let remedy = if facts.offset_bytes.is_multiple_of(align) {
         format!(
             "losetup --sector-size {align} --offset {} --sizelimit {} --direct-io=on --show --find {}",
-            facts.offset_bytes, facts.sizelimit_bytes, device.backing.path
+            facts.offset_bytes,
+            facts.sizelimit_bytes,
+            quoted_file(device)
         )
     } else {
         // No sector size helps where the device itself starts off the alignment.
@@ -174,7 +185,7 @@ fn double_cached(device: &DeviceFrame) -> Option<Finding> {
         what,
         // With direct I/O nothing more is added, but what is cached stays until it is thrown out.
         if device.facts.claims_direct {
-            format!("dd if={} iflag=nocache count=0", device.backing.path)
+            format!("dd if={} iflag=nocache count=0", quoted_file(device))
         } else {
             format!("losetup --direct-io=on /dev/{}", device.name)
         },
@@ -230,7 +241,7 @@ fn committed_singly(device: &DeviceFrame) -> Option<Finding> {
     // Where only time stamps change, a filesystem below has little or nothing to commit. Allocated and
     // unwritten is not enough: that a block is written now is committed as well. btrfs always commits.
     let remedy = if holes.fills + holes.conversions > 0 && device.backing.fs != "btrfs" {
-        format!("cp --sparse=never {} NEW", device.backing.path)
+        format!("cp --sparse=never {} NEW", quoted_file(device))
     } else {
         "let the writer sync for several writes at once; a filesystem on the device: mount -o remount,commit=60".to_owned()
     };
@@ -247,9 +258,9 @@ fn fragmented(device: &DeviceFrame) -> Option<Finding> {
     }
     let what = format!("the file's {} MiB lie in {extents} extents", bytes >> 20);
     let remedy = match device.backing.fs.as_str() {
-        "xfs" => format!("xfs_fsr {}", device.backing.path),
-        "btrfs" => format!("btrfs filesystem defragment {}", device.backing.path),
-        _ => format!("e4defrag {}", device.backing.path),
+        "xfs" => format!("xfs_fsr {}", quoted_file(device)),
+        "btrfs" => format!("btrfs filesystem defragment {}", quoted_file(device)),
+        _ => format!("e4defrag {}", quoted_file(device)),
     };
     finding("fragmented", Severity::Info, what, remedy)
 }

@@ -1,6 +1,6 @@
 //! What is wrong with a device of rloop.
 
-use super::{Finding, Severity, finding};
+use super::{Finding, Severity, finding, quoted_file};
 use crate::model::{DeviceFrame, RloopFrame};
 
 /// Recalls of an interval from which on they are no single event.
@@ -21,7 +21,7 @@ pub(super) fn find(device: &DeviceFrame) -> impl Iterator<Item = Finding> {
 
 /// The file cannot be mapped, so that all I/O goes through the filesystem.
 fn unmapped(device: &DeviceFrame, rloop: &RloopFrame) -> Option<Finding> {
-    let (path, size) = (&device.backing.path, device.backing.size_bytes);
+    let (path, size) = (quoted_file(device), device.backing.size_bytes);
     let (id, severity, because, remedy) = match rloop.why.as_str() {
         "reflinked" => (
             "reflinked",
@@ -64,7 +64,7 @@ fn recalled(device: &DeviceFrame, rloop: &RloopFrame) -> Option<Finding> {
     if rloop.recalls < RECALLS_MIN {
         return None;
     }
-    let path = &device.backing.path;
+    let path = quoted_file(device);
     let who = rloop.recallers.first();
     let by = who.map_or_else(String::new, |who| {
         format!(
@@ -104,7 +104,9 @@ fn committed_each(device: &DeviceFrame, rloop: &RloopFrame) -> Option<Finding> {
     );
     let remedy = format!(
         "rloop detach {} && rloop attach --fill {} --commit flush {}",
-        device.name, rloop.fill, device.backing.path
+        device.name,
+        rloop.fill,
+        quoted_file(device)
     );
     finding("commit-each", Severity::Info, what, remedy)
 }

@@ -175,3 +175,15 @@ fn writes_that_each_wait_for_a_commit_are_found() {
         "the writes themselves take longer"
     );
 }
+
+#[test]
+fn a_remedy_can_be_pasted_whatever_the_file_is_called() {
+    let mut device = DeviceFrame::default();
+    device.backing.path = "/srv/a b$(id).img".into();
+    device.data = DataExtents {
+        count: 10_000,
+        bytes: 1 << 30,
+    };
+    let remedies: Vec<_> = find(&device).into_iter().map(|one| one.remedy).collect();
+    assert_eq!(remedies, ["e4defrag '/srv/a b$(id).img'"]);
+}
