@@ -13,17 +13,30 @@ pub fn gaps(backing: &OpenBacking) -> Vec<Unavailable> {
     let Some(mount) = &backing.mount else {
         return Vec::new();
     };
-    let gap = match mount.fs.as_str() {
-        "ext4" | "ext3" | "ext2" => mount.block_device().and_then(no_journal),
-        "btrfs" => copies_on_write(&backing.file),
-        "xfs" => None,
-        fs => unavailable(
-            "holes and commits",
-            format!("the probes know the events of ext4, xfs and btrfs, not of {fs}"),
-        ),
-    };
-    gap.into_iter().collect()
+    match mount.fs.as_str() {
+        "ext4" | "ext3" | "ext2" => mount
+            .block_device()
+            .and_then(no_journal)
+            .into_iter()
+            .collect(),
+        "btrfs" => copies_on_write(&backing.file).into_iter().collect(),
+        "xfs" => Vec::new(),
+        fs => UNKNOWN
+            .iter()
+            .filter_map(|what| {
+                let why = format!("the probes know the events of ext4, xfs and btrfs, not of {fs}");
+                unavailable(what, why)
+            })
+            .collect(),
+    }
 }
+
+/// What is told by the filesystem's own events.
+const UNKNOWN: [&str; 3] = [
+    "holes and commits",
+    "bytes by direct I/O, and through the page cache",
+    "the split of time between worker, filesystem and disk",
+];
 
 fn unavailable(what: &str, why: String) -> Option<Unavailable> {
     Some(Unavailable {
