@@ -148,7 +148,11 @@ fn measure(
     let mut tallies = Side::BOTH.map(|_| Tally::new());
     for round in 1..=report.rounds {
         let mut runs = Vec::new();
-        for (side, tally) in Side::BOTH.into_iter().zip(&mut tallies) {
+        // What lies in between keeps what the first one read: each is the first in every other round.
+        let mut sides = Side::BOTH;
+        sides.rotate_left((round as usize + 1) % 2);
+        for side in sides {
+            let tally = &mut tallies[side as usize];
             let (load, name) = (plan.load.name(), side.name());
             progress.say(&format!(
                 "{load}, round {round} of {}: {name}",
