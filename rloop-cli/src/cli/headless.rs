@@ -34,6 +34,8 @@ pub(super) async fn print(mut collector: Collector, output: Output) -> Result<()
         let Some(frame) = frame else {
             if let Some(warning) = collector.warning() {
                 say(warning);
+            } else if is_first {
+                say("the recording holds no interval");
             }
             return Ok(());
         };
