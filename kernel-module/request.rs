@@ -121,7 +121,7 @@ impl Request {
         }
     }
 
-    /// The same in this task, a worker. For its I/O the cgroup pays that sent the bio.
+    /// The same in this task.
     ///
     /// # Safety
     /// As for [`Request::begin`].
@@ -167,10 +167,7 @@ impl Request {
                 operations.read_iter
             };
             let iocb = &raw mut this.iocb;
-            // As the kernel's own loop driver has it: the first one's, of those that are written together.
-            shim::rloop_charge(bio.as_raw());
             let answer = call.map(|call| call(iocb, &mut iter));
-            shim::rloop_charge(ptr::null_mut());
             let answer = answer.unwrap_or(-(bindings::EINVAL as isize)) as c_long;
             if answer != -(bindings::EIOCBQUEUED as c_long) {
                 this.result = answer;

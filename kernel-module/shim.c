@@ -3,14 +3,12 @@
  * Wrappers for what Rust cannot call. Every function is one call, or the few that belong together.
  */
 #include <linux/bio.h>
-#include <linux/blk-cgroup.h>
 #include <linux/blkdev.h>
 #include <linux/exportfs_block.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/fsnotify_backend.h>
 #include <linux/iomap.h>
-#include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/nodemask.h>
 #include <linux/percpu.h>
@@ -97,7 +95,6 @@ void rloop_delayed_work_init(struct delayed_work *work, work_func_t function);
 unsigned int rloop_reclaim_enter(void);
 void rloop_reclaim_leave(unsigned int noio, unsigned int flags);
 unsigned int rloop_throttle_enter(void);
-void rloop_charge(struct bio *bio);
 
 void rloop_work_init(struct work_struct *work, work_func_t function)
 {
@@ -126,12 +123,6 @@ void rloop_reclaim_leave(unsigned int noio, unsigned int flags)
 {
 	current_restore_flags(flags, PF_LOCAL_THROTTLE);
 	memalloc_noio_restore(noio);
-}
-
-/* I/O that this kernel thread begins counts for whoever sent the bio; for nobody again, if there is none. */
-void rloop_charge(struct bio *bio)
-{
-	kthread_associate_blkcg(bio ? bio_blkcg_css(bio) : NULL);
 }
 
 /* Writes and a filesystem that is frozen. Begun here, ended wherever the I/O completes. */

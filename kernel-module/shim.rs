@@ -78,7 +78,6 @@ extern "C" {
     pub(crate) fn rloop_reclaim_enter() -> c_uint;
     pub(crate) fn rloop_throttle_enter() -> c_uint;
     pub(crate) fn rloop_reclaim_leave(noio: c_uint, flags: c_uint);
-    pub(crate) fn rloop_charge(bio: *mut bindings::bio);
 
     pub(crate) fn rloop_try_start_write(sb: *mut bindings::super_block) -> bool;
     pub(crate) fn rloop_start_write(sb: *mut bindings::super_block);

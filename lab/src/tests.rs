@@ -2,7 +2,6 @@
 
 mod attachment;
 mod bad_input;
-mod cgroups;
 mod command_line;
 mod compare;
 mod dashboard;
@@ -54,7 +53,6 @@ pub(crate) fn all() -> Vec<Test> {
         mapping::tests(),
         holes::tests(),
         runs::tests(),
-        cgroups::tests(),
         space::tests(),
         stale::tests(),
         load::tests(),
