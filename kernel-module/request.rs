@@ -238,9 +238,10 @@ impl Request {
                 }
                 return Self::end(request, shim::sts_ioerr());
             }
-            let (offset, done) = (this.iocb.ki_pos - result as i64, result as u32);
+            // Where this attempt began: not all filesystems move `ki_pos` on when it ends later.
+            let (offset, done) = (this.part.offset, result as u32);
             if write && (!was_direct || device.backing.is_cached()) {
-                let back = device.backing.write_back(offset as u64, done.into());
+                let back = device.backing.write_back(offset, done.into());
                 if let Err(error) = back {
                     return Self::end(request, status_of(error.to_errno()));
                 }
