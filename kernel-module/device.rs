@@ -83,6 +83,8 @@ pub(crate) struct Device {
     spare: Lock<Option<Spare<Kernel>>>,
     #[pin]
     pub(crate) changing: Mutex<()>,
+    /// A change of blocks waits until no direct I/O is under way: see `process::hold_off`.
+    pub(crate) held_off: AtomicBool,
     pub(crate) durability: Durability,
     pub(crate) fills: Fills,
     pub(crate) stats: Stats,
@@ -136,6 +138,7 @@ impl Device {
                 locked <- Lock::new(locked),
                 spare <- Lock::new(None),
                 changing <- new_mutex!((), "rloop_changing"),
+                held_off: AtomicBool::new(false),
                 durability: Durability::new(),
                 fills: Fills::new(),
                 stats: Stats::new()?,

@@ -11,6 +11,8 @@
 //! - the extent map ([`MapUse`]): nobody frees or reuses the blocks meanwhile;
 //! - for a write, the filesystem's permit to write: it is not frozen meanwhile.
 
+use core::sync::atomic::Ordering;
+
 use kernel::{bindings, sync::rcu};
 
 use crate::{
@@ -227,6 +229,10 @@ impl Device {
             return Routed::Gone;
         }
         let guarded = self.needs_size_held();
+        if guarded && self.held_off.load(Ordering::SeqCst) {
+            self.put_extent_map(map_use);
+            return Routed::Missed(bio, Fallback::Changes, Some(extent.state));
+        }
         if guarded && !self.backing.hold_size(self.geometry.bytes(extent.end())) {
             // Somebody changes the file without breaking a lease.
             self.put_extent_map(map_use);
