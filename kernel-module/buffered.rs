@@ -16,6 +16,8 @@ use core::{
 use kernel::{bindings, prelude::*};
 
 use crate::{
+    device::Device,
+    policy::Leases,
     queue::{Queue, ANY_CPU},
     request::Request,
     shim,
@@ -84,6 +86,17 @@ impl Buffered {
     }
 }
 
+impl Device {
+    /// Waits for fast I/O that is under way. A page has more than was asked for: what is still being written beside it
+    /// would be written back as it was before. None begins there, as the range is claimed.
+    fn wait_for_fast_io(&self) {
+        // Where there are no leases there is none.
+        if self.locked.lock().leases != Leases::Off {
+            self.epoch.drain();
+        }
+    }
+}
+
 /// Hands a request to the filesystem.
 ///
 /// # Safety
@@ -95,6 +108,7 @@ unsafe extern "C" fn buffered_work(work: *mut bindings::work_struct) {
         let request = work.byte_sub(offset_of!(Request, work)).cast::<Request>();
         let device = (*request).device();
         let buffered = &device.workers.buffered;
+        device.wait_for_fast_io();
         buffered.run(|| in_reclaim(|| Request::hand_over(request, false)));
     }
 }
