@@ -1,17 +1,17 @@
 //! The file is exported by NFS, and a client writes, cuts and reads it while a load runs on the device.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::direct::SECTOR;
-use crate::filesystem::Kind;
+use crate::direct::{self, Buffer, SECTOR};
+use crate::filesystem::{Filesystem, Kind};
 use crate::guest::Guest;
 use crate::nfs::Nfs;
 use crate::random::Random;
-use crate::rloop_device::Mode;
+use crate::rloop_device::{Mode, RloopDevice};
 use crate::scene::{DEVICE_BYTES, Scene, TAIL_BYTES};
 use crate::test::{Outcome, Test};
 
@@ -19,15 +19,56 @@ pub(super) fn tests() -> Vec<Test> {
     let test = |kind| {
         Test::new(format!("neighbour_over_nfs/{kind}"), move |guest| {
             if !Nfs::is_there() {
-                let why = "this kernel has no NFS server or no client";
-                return Ok(Outcome::Skipped(why.into()));
+                return Ok(Outcome::Skipped(NONE.into()));
             }
             super::with_module(|| over_nfs(guest, kind))
         })
         // The server waits ten seconds before it opens anything.
         .on_request()
     };
-    [Kind::Xfs, Kind::Ext4].map(test).into()
+    let mut tests: Vec<Test> = [Kind::Xfs, Kind::Ext4].map(test).into();
+    let file = Test::new("file_on_nfs", |guest| {
+        if !Nfs::is_there() {
+            return Ok(Outcome::Skipped(NONE.into()));
+        }
+        super::with_module(|| file_on_nfs(guest))
+    });
+    tests.push(file.on_request());
+    tests
+}
+
+const NONE: &str = "this kernel has no NFS server or no client";
+
+/// The file lies on a server, and in this machine's memory too.
+fn file_on_nfs(guest: &mut Guest) -> Result<()> {
+    const BYTES: usize = 1 << 20;
+    const BLOCK: usize = 4096;
+    let below = Filesystem::make(Kind::Ext4, guest.scratch(0)?)?;
+    let path = below.written_file("disk.img", BYTES as u64)?;
+    let nfs = Nfs::export(below.path())?;
+    let name = path.file_name().context("the file has no name")?;
+    let path = nfs.path(Path::new(name));
+    let cached = File::open(&path)?;
+    let attached = RloopDevice::attach(&path, Mode::DEFAULT)?;
+    let device = direct::open(attached.device(), true)?;
+    let mut bytes = Buffer::new(BYTES);
+    for (number, block) in bytes.bytes().chunks_exact_mut(BLOCK).enumerate() {
+        block.fill(number as u8);
+        // What was written before is dropped.
+        cached.read_exact_at(&mut vec![0; BYTES], 0)?;
+        device.write_all_at(block, (number * BLOCK) as u64)?;
+    }
+    ensure!(
+        direct::contents(&device, BYTES as u64)? == bytes.bytes(),
+        "the device does not hold what was written"
+    );
+    device.sync_all()?;
+    drop((device, cached));
+    attached.detach()?;
+    drop(nfs);
+    let held = fs::read(below.path().join(name))?;
+    ensure!(held == bytes.bytes(), "the file does not");
+    below.unmount_and_check()
 }
 
 fn over_nfs(guest: &mut Guest, kind: Kind) -> Result<()> {
