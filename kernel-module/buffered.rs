@@ -87,8 +87,8 @@ impl Buffered {
 }
 
 impl Device {
-    /// Waits for fast I/O that is under way. A page has more than was asked for: what is still being written beside it
-    /// would be written back as it was before. None begins there, as the range is claimed.
+    /// Waits for fast I/O that is under way, before a write. A page has more than was asked for: what is still being
+    /// written beside it would be written back as it was before. None begins there, as the range is claimed.
     fn wait_for_fast_io(&self) {
         // Where there are no leases there is none.
         if self.locked.lock().leases != Leases::Off {
@@ -108,7 +108,9 @@ unsafe extern "C" fn buffered_work(work: *mut bindings::work_struct) {
         let request = work.byte_sub(offset_of!(Request, work)).cast::<Request>();
         let device = (*request).device();
         let buffered = &device.workers.buffered;
-        device.wait_for_fast_io();
+        if (*request).is_write() {
+            device.wait_for_fast_io();
+        }
         buffered.run(|| in_reclaim(|| Request::hand_over(request, false)));
     }
 }

@@ -92,6 +92,11 @@ impl Request {
         self.bio.as_ref()
     }
 
+    /// Whether it writes.
+    pub(crate) fn is_write(&self) -> bool {
+        self.part.op == Op::Write
+    }
+
     /// How much the filesystem is asked for, in bytes.
     fn asked(&self) -> u32 {
         match &self.run {
@@ -132,7 +137,7 @@ impl Request {
             let device = this.device.as_ref();
             let Some(bio) = &this.bio else { return };
             let file = device.backing.file();
-            let write = this.part.op == Op::Write;
+            let write = this.is_write();
             let durable = device.is_durable(bio);
             this.iocb = bindings::kiocb {
                 ki_filp: file,
@@ -188,12 +193,12 @@ impl Request {
                 return;
             }
             let this = &mut *request;
-            if this.part.op == Op::Write {
+            if this.is_write() {
                 this.device.as_ref().end_write();
             }
             let device = this.device.as_ref();
             // A filesystem may do a direct write through the page cache all the same.
-            let cached = this.part.op == Op::Write && device.backing.is_cached();
+            let cached = this.is_write() && device.backing.is_cached();
             if this.result == this.asked() as c_long && this.was_direct() && !cached {
                 Self::end(request, bindings::BLK_STS_OK);
             } else {
@@ -216,7 +221,7 @@ impl Request {
         unsafe {
             let this = &mut *request;
             let device = this.device.as_ref();
-            let write = this.part.op == Op::Write;
+            let write = this.is_write();
             let result = this.result;
             if this.run.is_some() {
                 return Self::go_on_with_run(request);
