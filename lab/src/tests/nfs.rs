@@ -1,4 +1,5 @@
-//! The file is exported by NFS, and a client writes, cuts and reads it while a load runs on the device.
+//! NFS: the file is exported, and a client writes, cuts and reads it while a load runs on the device; or it lies on a
+//! server itself.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -16,28 +17,27 @@ use crate::scene::{DEVICE_BYTES, Scene, TAIL_BYTES};
 use crate::test::{Outcome, Test};
 
 pub(super) fn tests() -> Vec<Test> {
-    let test = |kind| {
-        Test::new(format!("neighbour_over_nfs/{kind}"), move |guest| {
-            if !Nfs::is_there() {
-                return Ok(Outcome::Skipped(NONE.into()));
-            }
-            super::with_module(|| over_nfs(guest, kind))
-        })
-        // The server waits ten seconds before it opens anything.
-        .on_request()
+    let over = |kind| {
+        let name = format!("neighbour_over_nfs/{kind}");
+        with_nfs(name, move |guest| over_nfs(guest, kind))
     };
-    let mut tests: Vec<Test> = [Kind::Xfs, Kind::Ext4].map(test).into();
-    let file = Test::new("file_on_nfs", |guest| {
-        if !Nfs::is_there() {
-            return Ok(Outcome::Skipped(NONE.into()));
-        }
-        super::with_module(|| file_on_nfs(guest))
-    });
-    tests.push(file.on_request());
+    let mut tests: Vec<Test> = [Kind::Xfs, Kind::Ext4].map(over).into();
+    tests.push(with_nfs("file_on_nfs".into(), file_on_nfs));
     tests
 }
 
-const NONE: &str = "this kernel has no NFS server or no client";
+/// A test of the module where there is NFS.
+fn with_nfs(name: String, body: impl Fn(&mut Guest) -> Result<()> + 'static) -> Test {
+    let test = Test::new(name, move |guest| {
+        if !Nfs::is_there() {
+            let why = "this kernel has no NFS server or no client";
+            return Ok(Outcome::Skipped(why.into()));
+        }
+        super::with_module(|| body(guest))
+    });
+    // The server waits ten seconds before it opens anything.
+    test.on_request()
+}
 
 /// The file lies on a server, and in this machine's memory too.
 fn file_on_nfs(guest: &mut Guest) -> Result<()> {
