@@ -27,7 +27,7 @@ pub(super) enum Side {
 }
 
 impl Side {
-    /// In the order of each round.
+    /// In the order of the first round; they take turns.
     pub(super) const BOTH: [Self; 2] = [Self::Loop, Self::Rloop];
 
     /// The driver's name.
