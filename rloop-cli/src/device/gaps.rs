@@ -5,38 +5,35 @@ use std::{fs::File, path::Path};
 use rustix::fs::{IFlags, ioctl_getflags};
 
 use super::{DeviceNumber, backing::OpenBacking, below};
-use crate::sample::Unavailable;
+use crate::sample::{Kind, Unavailable};
 
-/// What cannot be told of the file, however good the probes are. It holds as long as the file is
-/// mounted and not empty.
-pub fn gaps(backing: &OpenBacking) -> Vec<Unavailable> {
+/// What cannot be told of a device of this kind on the file, however good the probes are. It holds as long as the file
+/// is mounted and not empty.
+pub fn gaps(backing: &OpenBacking, kind: Kind) -> Vec<Unavailable> {
     let Some(mount) = &backing.mount else {
         return Vec::new();
     };
-    match mount.fs.as_str() {
-        "ext4" | "ext3" | "ext2" => mount
-            .block_device()
-            .and_then(no_journal)
-            .into_iter()
-            .collect(),
-        "btrfs" => copies_on_write(&backing.file).into_iter().collect(),
-        "xfs" => Vec::new(),
-        fs => UNKNOWN
-            .iter()
-            .filter_map(|what| {
-                let why = format!("the probes know the events of ext4, xfs and btrfs, not of {fs}");
-                unavailable(what, why)
-            })
-            .collect(),
-    }
+    let unknown = |what: &str, fs: &str| {
+        unavailable(
+            what,
+            format!("the probes know the events of ext4, xfs and btrfs, not of {fs}"),
+        )
+    };
+    let gaps = match mount.fs.as_str() {
+        "ext4" | "ext3" | "ext2" => [mount.block_device().and_then(no_journal), None],
+        "btrfs" => [copies_on_write(&backing.file), None],
+        "xfs" => [None, None],
+        fs => [
+            unknown("holes and commits", fs),
+            // rloop's module knows which way it went.
+            match kind {
+                Kind::Loop => unknown("bytes by direct I/O, and through the page cache", fs),
+                Kind::Rloop => None,
+            },
+        ],
+    };
+    gaps.into_iter().flatten().collect()
 }
-
-/// What is told by the filesystem's own events.
-const UNKNOWN: [&str; 3] = [
-    "holes and commits",
-    "bytes by direct I/O, and through the page cache",
-    "the split of time between worker, filesystem and disk",
-];
 
 fn unavailable(what: &str, why: String) -> Option<Unavailable> {
     Some(Unavailable {

@@ -97,7 +97,10 @@ impl Watched {
         };
         let open = watched.device.open_backing(mounts);
         watched.look(open.as_ref().ok(), maps);
-        watched.gaps = open.as_ref().map(gaps::gaps).unwrap_or_default();
+        watched.gaps = open.as_ref().map_or_else(
+            |_| Vec::new(),
+            |open| gaps::gaps(open, watched.device.kind()),
+        );
         if let Some(file) = watched.file() {
             maps.set_file(file, slot).map_err(failed)?;
         }
