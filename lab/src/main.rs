@@ -31,6 +31,7 @@ mod terminal;
 mod test;
 mod tests;
 mod tracing;
+mod watchdog;
 mod watcher;
 mod write_log;
 

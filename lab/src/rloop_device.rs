@@ -123,7 +123,7 @@ impl RloopDevice {
     }
 
     fn wait_for(&self, attribute: &str, value: &str) -> Result<()> {
-        const LIMIT: Duration = Duration::from_secs(30);
+        const LIMIT: Duration = Duration::from_secs(60);
         let begun = Instant::now();
         while self.attribute(attribute)? != value {
             if begun.elapsed() > LIMIT {

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use crate::guest::Guest;
 use crate::kernel_log::KernelLog;
 use crate::leftovers::Leftovers;
+use crate::watchdog::Watchdog;
 
 /// How a test that did not fail ended.
 pub(crate) enum Outcome {
@@ -75,6 +76,7 @@ impl Test {
             self.limit * guest.slowness()
         };
         println!("running {name} {}", limit.as_secs());
+        let _watchdog = Watchdog::start(limit);
         let begun = Instant::now();
         let mut log = KernelLog::from_now_on()?;
         log.write(&format!("lab: test {name}"))?;

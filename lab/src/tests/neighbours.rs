@@ -2,14 +2,15 @@
 //! the load wrote is lost, and the mapping comes back when they are gone.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::ptr;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::run;
 use crate::direct::{self, Buffer, SECTOR};
@@ -31,6 +32,15 @@ pub(super) fn tests() -> Vec<Test> {
         on("neighbour_opens_for_writing", &MAPPED, |guest, kind| {
             each_mode(guest, kind, opens)
         }),
+        on("neighbour_does_not_wait", &[Kind::Ext4], |guest, kind| {
+            each_mode(guest, kind, does_not_wait)
+        }),
+        // The mapping is long in coming back.
+        super::on_request(on(
+            "neighbour_does_not_wait",
+            &[Kind::Xfs],
+            |guest, kind| each_mode(guest, kind, does_not_wait),
+        )),
         on("neighbour_writes", &MAPPED, |guest, kind| {
             each_mode(guest, kind, writes)
         }),
@@ -134,6 +144,29 @@ fn opens(scene: &Scene, _seed: u64) -> Result<()> {
         ensure!(why.contains("open-for-writing"), "the reason is {why}");
         drop(file);
         Ok(())
+    })
+}
+
+/// It is refused, and comes again in a while, as NFS servers do for their clients. That has to lead to something, even
+/// though the mapping could be back long before.
+fn does_not_wait(scene: &Scene, _seed: u64) -> Result<()> {
+    const TIMES: usize = 4;
+    const PAUSE: Duration = Duration::from_secs(1);
+    let open = || {
+        File::options()
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&scene.path)
+    };
+    recalling(scene, || {
+        for _ in 0..TIMES {
+            match open() {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(PAUSE),
+                Err(error) => return Err(error).context("could not open the file for writing"),
+            }
+        }
+        bail!("it was refused {TIMES} times")
     })
 }
 
