@@ -55,6 +55,9 @@ const MOST_PAUSES: u32 = 16;
 const LONGEST_PAUSE_MS: u32 = 5000;
 /// How long no leases are taken after the filesystem reported an error: it may be about to give up for it.
 const REST_NS: u64 = 5_000_000_000;
+/// The pause for who was refused an open since it does not wait for leases: an NFS server, truncate(1). It has to try
+/// again before the leases are back, or it is refused for ever. Clients of NFS try again after 15 s at the latest.
+const REFUSED_PAUSE_MS: u32 = 20_000;
 /// The longest pause where it takes more than somebody to close the file.
 const LONGEST_PAUSE_REFLINKED_MS: u32 = 10_000;
 
@@ -272,7 +275,10 @@ impl Device {
         } else {
             LONGEST_PAUSE_MS
         };
-        let pause = (FIRST_PAUSE_MS << pauses).min(longest);
+        let mut pause = (FIRST_PAUSE_MS << pauses).min(longest);
+        if self.workers.refused.swap(false, Ordering::Relaxed) {
+            pause = REFUSED_PAUSE_MS;
+        }
         // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
         unsafe {
             let jiffies = bindings::__msecs_to_jiffies(pause);
@@ -323,6 +329,14 @@ extern "C" fn rloop_lease_break(owner: *mut c_void) {
     // SAFETY: The current task is always there.
     let pid = unsafe { (*bindings::get_current()).pid };
     device.break_lease(pid, None);
+}
+
+/// Who broke the lease did not wait until it was given back, which is now. Under a spinlock of the filesystem's.
+#[no_mangle]
+extern "C" fn rloop_lease_refused(owner: *mut c_void) {
+    // SAFETY: The owner is a device, which outlives its leases.
+    let device = unsafe { owner_of(owner) };
+    device.workers.refused.store(true, Ordering::Relaxed);
 }
 
 /// Whether who would break the lease is one of the device's own workers, which has its own rules. Under

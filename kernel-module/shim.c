@@ -269,6 +269,17 @@ static bool rloop_lm_breaker_owns_lease(struct file_lease *lease)
 	return rloop_lease_is_ours(lease->c.flc_owner);
 }
 
+/* Who opens the file and does not wait for its lease was refused. Who waits is in the list, until it is woken here. */
+static int rloop_lm_change(struct file_lease *lease, int arg, struct list_head *dispose)
+{
+	const u32 broken = FL_LEASE | FL_UNLOCK_PENDING;
+
+	if (arg == F_UNLCK && (lease->c.flc_flags & broken) == broken &&
+	    list_empty(&lease->c.flc_blocked_requests))
+		rloop_lease_refused(lease->c.flc_owner);
+	return lease_modify(lease, arg, dispose);
+}
+
 /* Nobody may write but through our own file. */
 static int rloop_lm_open_conflict(struct file *file, int arg)
 {
@@ -285,7 +296,7 @@ static bool rloop_lm_breaker_timedout(struct file_lease *lease)
 
 static const struct lease_manager_operations rloop_lease_ops = {
 	.lm_break = rloop_lm_break,
-	.lm_change = lease_modify,
+	.lm_change = rloop_lm_change,
 	.lm_breaker_owns_lease = rloop_lm_breaker_owns_lease,
 	.lm_open_conflict = rloop_lm_open_conflict,
 	.lm_breaker_timedout = rloop_lm_breaker_timedout,

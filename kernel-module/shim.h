@@ -28,6 +28,8 @@ struct rloop_written {
 /* In Rust: a lease of this owner has to be given back; whether the current task is its owner. */
 void rloop_lease_break(void *owner);
 bool rloop_lease_is_ours(void *owner);
+/* In Rust: somebody who broke a lease of this owner did not wait until it was given back. */
+void rloop_lease_refused(void *owner);
 
 /* In Rust: the filesystem below this device has reported an error, as a positive errno. */
 void rloop_filesystem_error(void *owner, int error);

@@ -16,7 +16,7 @@
 use core::{
     mem::offset_of,
     ptr,
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
 use kernel::{bindings, prelude::*, types::Opaque};
@@ -89,6 +89,8 @@ pub(crate) struct Workers {
     pub(crate) retry: Opaque<bindings::delayed_work>,
     /// How often leases were tried in vain.
     pub(crate) pauses: AtomicU32,
+    /// Who broke a lease was refused, and has not been given time to come again.
+    pub(crate) refused: AtomicBool,
     /// Until when leases are not taken, by [`trace::now`].
     pub(crate) rest_until_ns: AtomicU64,
     commit: Opaque<bindings::delayed_work>,
@@ -124,6 +126,7 @@ impl Workers {
             recall: Opaque::uninit(),
             retry: Opaque::uninit(),
             pauses: AtomicU32::new(0),
+            refused: AtomicBool::new(false),
             rest_until_ns: AtomicU64::new(0),
             commit: Opaque::uninit(),
             buffered: Buffered::new(index)?,
