@@ -5,8 +5,9 @@
 //! # Locks, outermost first
 //! 1. the registry's mutex (attach, detach, control);
 //! 2. `changing`: who changes which blocks the file has, or asks the filesystem for them;
-//! 3. the filesystem's own locks;
-//! 4. `locked`: a spinlock, taken from completions and from lease breaks too. Nothing is called under
+//! 3. `hold_off`: for whom fast I/O stands back;
+//! 4. the filesystem's own locks;
+//! 5. `locked`: a spinlock, taken from completions and from lease breaks too. Nothing is called under
 //!    it but the map and the claims.
 //!
 //! The *epoch* is no lock, but waiting for it is: nobody who waits for it may hold what I/O needs to
@@ -30,6 +31,7 @@ use crate::{
     },
     fill::Fills,
     geometry::Geometry,
+    hold_off::HoldOff,
     platform::Kernel,
     policy::Leases,
     pool::Pools,
@@ -83,8 +85,8 @@ pub(crate) struct Device {
     spare: Lock<Option<Spare<Kernel>>>,
     #[pin]
     pub(crate) changing: Mutex<()>,
-    /// A change of blocks waits until no direct I/O is under way: see `process::hold_off`.
-    pub(crate) held_off: AtomicBool,
+    #[pin]
+    pub(crate) hold_off: HoldOff,
     pub(crate) durability: Durability,
     pub(crate) fills: Fills,
     pub(crate) stats: Stats,
@@ -138,7 +140,7 @@ impl Device {
                 locked <- Lock::new(locked),
                 spare <- Lock::new(None),
                 changing <- new_mutex!((), "rloop_changing"),
-                held_off: AtomicBool::new(false),
+                hold_off <- HoldOff::new(),
                 durability: Durability::new(),
                 fills: Fills::new(),
                 stats: Stats::new()?,

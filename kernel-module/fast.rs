@@ -11,8 +11,6 @@
 //! - the extent map ([`MapUse`]): nobody frees or reuses the blocks meanwhile;
 //! - for a write, the filesystem's permit to write: it is not frozen meanwhile.
 
-use core::sync::atomic::Ordering;
-
 use kernel::{bindings, sync::rcu};
 
 use crate::{
@@ -229,7 +227,7 @@ impl Device {
             return Routed::Gone;
         }
         let guarded = self.needs_size_held();
-        if guarded && self.held_off.load(Ordering::SeqCst) {
+        if guarded && from == From::Submitter && self.hold_off.is_on() {
             self.put_extent_map(map_use);
             return Routed::Missed(bio, Fallback::Changes, Some(extent.state));
         }
@@ -237,7 +235,7 @@ impl Device {
             // Somebody changes the file without breaking a lease.
             self.put_extent_map(map_use);
             self.lose_leases(Why::OpenForWriting);
-            return Routed::Missed(bio, Fallback::Absent, None);
+            return Routed::Missed(bio, Fallback::Changes, Some(extent.state));
         }
         let (requests, bytes) = if write {
             self.durability.note_write();

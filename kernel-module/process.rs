@@ -2,8 +2,6 @@
 
 //! What a worker does with a bio that the map had no answer for.
 
-use core::sync::atomic::Ordering;
-
 use kernel::{bindings, prelude::*};
 
 use crate::{
@@ -40,6 +38,9 @@ impl Device {
 
     /// Reads or writes: the fast way if the filesystem says where, else through it.
     fn transfer_somehow(&self, mut bio: Bio) {
+        if self.hold_off.is_on() {
+            self.workers.may_block(|| self.hold_off.wait());
+        }
         let mut asked = false;
         let mut flushed = 0;
         loop {
@@ -71,6 +72,7 @@ impl Device {
                         }
                         Err(error) => return bio.end_with(error.to_errno()),
                     },
+                    // Somebody cuts the file. The recall that follows has this all the time.
                     (Fallback::Changes, _) => {
                         self.workers.may_block(|| drop(self.changing.lock()));
                         true
@@ -183,25 +185,15 @@ impl Device {
             self.geometry.bytes(blocks.start),
             self.geometry.bytes(len),
         );
-        self.hold_off(true);
-        self.epoch.drain();
-        let done = change();
-        self.hold_off(false);
+        let done = self.hold_off.during(|| {
+            self.epoch.drain();
+            change()
+        });
         self.durability.soil();
         self.locked.lock().claims.release(claim);
         drop(changing);
         self.end_write();
         done
-    }
-
-    /// Sends fast I/O to the workers for a while, where it counts as direct I/O of the file. With `changing` held.
-    ///
-    /// ext4 changes blocks when no direct I/O is under way, under the lock that keeps any from beginning. Fast I/O does
-    /// not take that lock, so that under load there would always be some. The rule: fast I/O looks at this while it uses
-    /// the map, and has counted itself by then only if this was not set; so after a drain there is none, and none
-    /// begins. The workers wait for `changing` with what comes meanwhile.
-    fn hold_off(&self, is_held: bool) {
-        self.held_off.store(is_held, Ordering::SeqCst);
     }
 
     /// Whether the map says that a range has no blocks.

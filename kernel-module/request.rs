@@ -172,7 +172,12 @@ impl Request {
                 operations.read_iter
             };
             let iocb = &raw mut this.iocb;
-            let answer = call.map(|call| call(iocb, &mut iter));
+            let mut ask = || call.map(|call| call(iocb, &mut iter));
+            let answer = if direct && device.has_to_be_alone(&this.part) {
+                device.workers.may_block(|| device.hold_off.during(ask))
+            } else {
+                ask()
+            };
             let answer = answer.unwrap_or(-(bindings::EINVAL as isize)) as c_long;
             if answer != -(bindings::EIOCBQUEUED as c_long) {
                 this.result = answer;

@@ -38,6 +38,7 @@ mod fast;
 mod fill;
 mod finisher;
 mod geometry;
+mod hold_off;
 mod in_flight;
 mod platform;
 mod policy;

@@ -14,6 +14,7 @@
 #include <linux/percpu.h>
 #include <linux/sched/mm.h>
 #include <linux/srcu.h>
+#include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 #include <trace/events/block.h>
 
@@ -123,6 +124,21 @@ void rloop_reclaim_leave(unsigned int noio, unsigned int flags)
 {
 	current_restore_flags(flags, PF_LOCAL_THROTTLE);
 	memalloc_noio_restore(noio);
+}
+
+/* A number that somebody waits for. */
+void rloop_wait_for_change(u32 *number, u32 from, unsigned int ms);
+void rloop_wake(u32 *number);
+
+void rloop_wait_for_change(u32 *number, u32 from, unsigned int ms)
+{
+	wait_var_event_timeout(number, READ_ONCE(*number) != from, msecs_to_jiffies(ms));
+}
+
+/* The number was changed before, with a full barrier. */
+void rloop_wake(u32 *number)
+{
+	wake_up_var(number);
 }
 
 /* Writes and a filesystem that is frozen. Begun here, ended wherever the I/O completes. */

@@ -79,6 +79,9 @@ extern "C" {
     pub(crate) fn rloop_throttle_enter() -> c_uint;
     pub(crate) fn rloop_reclaim_leave(noio: c_uint, flags: c_uint);
 
+    pub(crate) fn rloop_wait_for_change(number: *mut u32, from: u32, ms: c_uint);
+    pub(crate) fn rloop_wake(number: *mut u32);
+
     pub(crate) fn rloop_try_start_write(sb: *mut bindings::super_block) -> bool;
     pub(crate) fn rloop_start_write(sb: *mut bindings::super_block);
     pub(crate) fn rloop_end_write(sb: *mut bindings::super_block);

@@ -59,6 +59,14 @@ impl Device {
         self.part(bio).op == Op::Write && (bio.has(flag::FUA) || self.options.commit_each)
     }
 
+    /// Whether the filesystem writes this only when no direct I/O is under way: see `hold_off`.
+    pub(crate) fn has_to_be_alone(&self, part: &Part) -> bool {
+        let block = self.geometry.block_bytes();
+        part.op == Op::Write
+            && self.provider().0 == Provider::Bmap as u32
+            && (part.offset % block != 0 || u64::from(part.bytes) % block != 0)
+    }
+
     /// Whether a part can be read and written without the page cache.
     pub(crate) fn is_aligned(&self, part: &Part) -> bool {
         let align = u64::from(self.backing.offset_align);
