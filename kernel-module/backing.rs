@@ -273,6 +273,13 @@ impl Backing {
         to_result(unsafe { bindings::vfs_fsync(self.file, 1) })
     }
 
+    /// Makes what its filesystem has changed durable, but for other files' data. `EAGAIN` while that is being frozen,
+    /// remounted or unmounted.
+    pub(crate) fn sync_filesystem(&self) -> Result {
+        // SAFETY: By the invariant.
+        to_result(unsafe { shim::rloop_sync_filesystem(self.sb) })
+    }
+
     /// Waits for direct I/O that somebody has begun.
     pub(crate) fn wait_for_direct_io(&self) {
         // SAFETY: By the invariant.

@@ -7,7 +7,7 @@
 //! back.
 //!
 //! # Order
-//! Taking: the leases, then wait for direct I/O begun before, then fsync, then map. Giving back: no more
+//! Taking: the leases, then wait for direct I/O begun before, then sync, then map. Giving back: no more
 //! inserts (set under the spinlock by the break itself), commit, clear the map, drain, give back.
 
 use core::{
@@ -150,6 +150,11 @@ impl Device {
         }
         self.backing.wait_for_direct_io();
         self.sync().map_err(Why::of)?;
+        if provider == Provider::Bmap {
+            // ext4 exchanges blocks of two files (e4defrag) without noting that a sync of them has to make that durable.
+            // Until it is, what the disk flushes would be in blocks that are not the file's after a power cut.
+            self.backing.sync_filesystem().map_err(Why::of)?;
+        }
         if self.backing.direct_io().map_err(Why::of)?.memory == 0 {
             return Err(Why::NotPlain);
         }

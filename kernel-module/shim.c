@@ -150,6 +150,7 @@ void rloop_end_change(struct super_block *sb);
 int rloop_may(struct file *file, int mask);
 void rloop_touch(struct file *file);
 bool rloop_is_read_only(struct super_block *sb);
+int rloop_sync_filesystem(struct super_block *sb);
 
 bool rloop_try_start_write(struct super_block *sb)
 {
@@ -195,6 +196,19 @@ void rloop_touch(struct file *file)
 bool rloop_is_read_only(struct super_block *sb)
 {
 	return sb_rdonly(sb);
+}
+
+/* Who holds the lock to freeze or remount may wait for who waits for us. */
+int rloop_sync_filesystem(struct super_block *sb)
+{
+	int error = 0;
+
+	if (!down_read_trylock(&sb->s_umount))
+		return -EAGAIN;
+	if (sb->s_op->sync_fs)
+		error = sb->s_op->sync_fs(sb, 1);
+	up_read(&sb->s_umount);
+	return error;
 }
 
 /* The page cache of the backing file. */

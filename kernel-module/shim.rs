@@ -90,6 +90,7 @@ extern "C" {
     pub(crate) fn rloop_may(file: *mut bindings::file, mask: c_int) -> c_int;
     pub(crate) fn rloop_touch(file: *mut bindings::file);
     pub(crate) fn rloop_is_read_only(sb: *mut bindings::super_block) -> bool;
+    pub(crate) fn rloop_sync_filesystem(sb: *mut bindings::super_block) -> c_int;
 
     pub(crate) fn rloop_wait_for_direct_io(inode: *mut bindings::inode);
     pub(crate) fn rloop_hold_size(inode: *mut bindings::inode, writers: c_int, end: u64) -> bool;

@@ -10,6 +10,7 @@ mod dashboard_module;
 mod disk_errors;
 mod doctor;
 mod durability;
+mod durability_exchange;
 mod durability_inner;
 mod faults;
 mod freeze;
@@ -63,6 +64,7 @@ pub(crate) fn all() -> Vec<Test> {
         fuzz::tests(),
         leaks::tests(),
         durability::tests(),
+        durability_exchange::tests(),
         durability_inner::tests(),
         neighbours::tests(),
         nfs::tests(),
