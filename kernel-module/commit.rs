@@ -53,9 +53,10 @@ impl Device {
         self.locked.lock().writer.filled > 0
     }
 
-    /// As [`Device::commit_fills`], with `changing` held.
+    /// As [`Device::commit_fills`], with `changing` held. One extent that cannot be committed does not keep others from it.
     pub(crate) fn commit_fills_locked(&self) -> Result {
         let mut from = 0;
+        let mut all = Ok(());
         while self.has_filled() {
             let (batch, next) = self.filled_from(from);
             if batch.is_empty() {
@@ -63,11 +64,12 @@ impl Device {
             }
             if let Err(error) = self.commit(&batch) {
                 self.durability.fail(error);
-                return Err(error);
+                self.distrust(error);
+                all = all.and(Err(error));
             }
             from = next;
         }
-        Ok(())
+        all
     }
 
     /// Filled extents, a batch of them, and where to go on.

@@ -114,6 +114,7 @@ impl Device {
         if let Err(error) = synced {
             self.fills.written.add(fills);
             self.durability.fail(error);
+            self.distrust(error);
         }
         synced
     }

@@ -17,7 +17,7 @@ use core::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-use kernel::{bindings, error::from_err_ptr, ffi::c_int, prelude::*};
+use kernel::{error::from_err_ptr, ffi::c_int, prelude::*};
 
 use crate::{
     device::Device,
@@ -83,25 +83,21 @@ impl Device {
             unsafe { shim::rloop_watch_end(watch) };
         }
     }
+
+    /// The filesystem has failed, and may be about to give up for it. In any context.
+    pub(crate) fn distrust(&self, error: Error) {
+        // These were told to who caused them, such as by memory that it does not have, and nothing is broken.
+        let harmless = [ENOSPC, EDQUOT, EFAULT, EINVAL, EINTR, ENOMEM, EOPNOTSUPP];
+        if !harmless.contains(&error) {
+            self.rest();
+        }
+    }
 }
 
 /// The filesystem has reported an error, a positive errno. In a worker of the kernel's that must not sleep long.
 #[no_mangle]
 extern "C" fn rloop_filesystem_error(owner: *mut c_void, error: c_int) {
-    // These were told to who caused them, such as by memory that it does not have, and nothing is broken.
-    let harmless = [
-        bindings::ENOSPC,
-        bindings::EDQUOT,
-        bindings::EFAULT,
-        bindings::EINVAL,
-        bindings::EINTR,
-        bindings::ENOMEM,
-        bindings::EOPNOTSUPP,
-    ];
-    if harmless.contains(&error.unsigned_abs()) {
-        return;
-    }
     // SAFETY: The owner is a device, which is there until its watch has ended.
     let device = unsafe { &*owner.cast::<Device>() };
-    device.rest();
+    device.distrust(Error::from_errno(-error.abs()));
 }
