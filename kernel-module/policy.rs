@@ -40,10 +40,12 @@ pub(crate) enum Leases {
     Taking,
     /// Held, and not broken.
     Held(Provider),
-    /// Broken: nothing is mapped any more.
+    /// Broken: nothing more is mapped.
     Broken {
         /// The process that did it.
         by: i32,
+        /// What is told once nothing is mapped.
+        why: Why,
     },
 }
 
@@ -108,7 +110,8 @@ impl Device {
                 Leases::Off if self.rests() => return Err(Why::Error),
                 Leases::Off => locked.leases = Leases::Taking,
                 Leases::Held(provider) => return Ok(provider),
-                Leases::Taking | Leases::Broken { .. } => return Err(Why::Recalled),
+                Leases::Taking => return Err(Why::Recalled),
+                Leases::Broken { why, .. } => return Err(why),
             }
         }
         let ready = self.lease_and_settle(provider);
@@ -120,8 +123,8 @@ impl Device {
                 self.set_provider(provider, Why::Best);
                 return Ok(provider);
             }
-            if let Leases::Broken { .. } = locked.leases {
-                return Err(Why::Recalled);
+            if let Leases::Broken { why, .. } = locked.leases {
+                return Err(why);
             }
         }
         self.give_back();
@@ -178,7 +181,7 @@ impl Device {
 
     /// The filesystem says that it cannot be mapped: as if somebody had broken the lease.
     pub(crate) fn lose_leases(&self, why: Why) {
-        self.break_lease(0, Some(why));
+        self.break_lease(0, why);
     }
 
     /// Whether blocks are mapped for which `Backing::hold_size` is needed: XFS breaks the layout whoever cuts
@@ -200,15 +203,12 @@ impl Device {
     }
 
     /// A lease is broken, or given up for a reason. In any context.
-    fn break_lease(&self, by: i32, why: Option<Why>) {
+    fn break_lease(&self, by: i32, why: Why) {
         let mut locked = self.locked.lock();
         if matches!(locked.leases, Leases::Off | Leases::Broken { .. }) {
             return;
         }
-        if let Some(why) = why {
-            self.set_provider(Provider::Vfs, why);
-        }
-        locked.leases = Leases::Broken { by };
+        locked.leases = Leases::Broken { by, why };
         locked.claims.void();
         trace::lease_break(self, by);
         // Under the lock: whoever sees them broken can wait for the recall, and does before the device goes.
@@ -231,18 +231,15 @@ impl Device {
         // Under `changing`, leases are neither taken nor given back.
         let leases = self.locked.lock().leases;
         let broken = matches!(leases, Leases::Broken { .. });
-        if let Leases::Broken { by } = leases {
+        if let Leases::Broken { by, why } = leases {
             let started = trace::now();
             trace::recall_begin(self, by);
             self.stats.add(Counter::Recalls, 1);
             self.drop_mapping();
             trace::recall_drained(self, trace::now() - started);
+            self.set_provider(Provider::Vfs, why);
             self.give_back();
-            // Who gave the leases up has said why.
-            if self.provider().1 == Why::Best as u32 {
-                self.set_provider(Provider::Vfs, Why::Recalled);
-            }
-            trace::recall_end(self, trace::now() - started, self.provider().1);
+            trace::recall_end(self, trace::now() - started, why as u32);
         }
         drop(changing);
         if fills {
@@ -318,7 +315,7 @@ impl Device {
         // SAFETY: The works are initialised; nobody queues `retry` again, as the device is dying.
         unsafe {
             bindings::cancel_delayed_work_sync(self.workers.retry.get());
-            self.break_lease(0, None);
+            self.break_lease(0, Why::Recalled);
             bindings::flush_work(self.workers.recall.get());
             // A recall that had looked before the device was dying may have queued it once more.
             bindings::cancel_delayed_work_sync(self.workers.retry.get());
@@ -333,7 +330,7 @@ extern "C" fn rloop_lease_break(owner: *mut c_void) {
     let device = unsafe { owner_of(owner) };
     // SAFETY: The current task is always there.
     let pid = unsafe { (*bindings::get_current()).pid };
-    device.break_lease(pid, None);
+    device.break_lease(pid, Why::Recalled);
 }
 
 /// Who broke the lease did not wait until it was given back, which is now. Under a spinlock of the filesystem's.
