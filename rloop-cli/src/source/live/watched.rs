@@ -40,6 +40,7 @@ pub(super) struct Watched {
     /// What the kernel says of it.
     pub device: LoopDevice,
     counters: Counters,
+    buffered: derived::Buffered,
     _slots: Mapped<Slot>,
     extents: Extents,
     /// What it was like at the last look at the mapping.
@@ -82,6 +83,7 @@ impl Watched {
         let mut watched = Self {
             slot,
             counters: Counters::new(blocks),
+            buffered: derived::Buffered::default(),
             _slots: slots,
             extents: Extents::new(slot),
             looked_at: Looked::default(),
@@ -237,7 +239,7 @@ impl Watched {
         self.lost.unattributed = unattributed - self.extentless;
         self.lost.completions = sample.ops.iter().map(|op| op.lost).sum();
         match &self.device.rloop {
-            None => derived::buffered(&mut sample),
+            None => self.buffered.complete(&mut sample),
             Some(device) => rloop::complete(&mut sample, device, self.counters.rloop()),
         }
         derived::punches(&mut sample);
