@@ -48,7 +48,7 @@ fn an_attached_device_is_listed_with_all_its_facts_and_gone_when_detached() {
 
     let mounts = Mounts::read().expect("mounts");
     let open = device.open_backing(&mounts);
-    let (backing, missing) = device.backing(&open);
+    let (backing, missing) = device.backing(&open, &mounts);
     assert!(missing.is_empty(), "{missing:?}");
     assert_eq!((backing.size_bytes, backing.ino), (17 * MIB, stat.ino()));
     assert!(!backing.fs.is_empty() && backing.fs_free_bytes <= backing.fs_size_bytes);
@@ -158,14 +158,19 @@ fn a_deleted_backing_file_is_named_and_out_of_reach() {
     let file = dir.sparse("f", MIB);
     let guard = attached(&file, &AttachOptions::default());
     let ino = fs::metadata(&file).expect("stat").ino();
+    let mounts = Mounts::read().expect("mounts");
+    let device = listed(&guard);
+    let (before, _) = device.backing(&device.open_backing(&mounts), &mounts);
+    assert_ne!(before.fs, "");
     fs::remove_file(&file).expect("removes");
     // Another file of that name is not the device's.
     dir.sparse("f", MIB);
     let device = listed(&guard);
     assert_eq!((&device.path, device.deleted), (&file, true));
-    let open = device.open_backing(&Mounts::read().expect("mounts"));
+    let open = device.open_backing(&mounts);
     assert!(open.as_ref().is_err_and(|why| why.contains("deleted")));
-    let (backing, missing) = device.backing(&open);
+    let (backing, missing) = device.backing(&open, &mounts);
+    assert_eq!((&backing.fs, &backing.dev), (&before.fs, &before.dev));
     assert_eq!(
         (backing.deleted, backing.ino, missing.len()),
         (true, ino, 1)

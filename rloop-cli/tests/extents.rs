@@ -171,8 +171,9 @@ fn btrfs_hides_disk_offsets_and_its_two_device_numbers_are_told_apart() {
             .all(|extent| extent.disk_offset_bytes.is_none())
     );
 
-    let open = device.open_backing(&Mounts::read().expect("mounts"));
-    let (backing, missing) = device.backing(&open);
+    let mounts = Mounts::read().expect("mounts");
+    let open = device.open_backing(&mounts);
+    let (backing, missing) = device.backing(&open, &mounts);
     assert_eq!((backing.fs.as_str(), missing.len()), ("btrfs", 0));
     let st_dev = device.file.clone().expect("identified").st_dev;
     assert_ne!(

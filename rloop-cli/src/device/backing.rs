@@ -50,7 +50,11 @@ impl LoopDevice {
 
     /// What a sample tells of the backing file. What cannot be told is zero or empty, and named
     /// in the list.
-    pub fn backing(&self, open: &Result<OpenBacking, String>) -> (Backing, Vec<Unavailable>) {
+    pub fn backing(
+        &self,
+        open: &Result<OpenBacking, String>,
+        mounts: &Mounts,
+    ) -> (Backing, Vec<Unavailable>) {
         let id = self.file.as_ref().ok();
         let mut backing = Backing {
             path: self.path.to_string_lossy().into_owned(),
@@ -61,7 +65,12 @@ impl LoopDevice {
         };
         let result = match open {
             Ok(open) => fill(&mut backing, open),
-            Err(why) => Err(why.clone()),
+            Err(why) => {
+                // The filesystem is known without the file.
+                let mount = id.and_then(|id| mounts.by_st_dev(id.st_dev));
+                backing.fs = mount.map_or_else(String::new, |mount| mount.fs.clone());
+                Err(why.clone())
+            }
         };
         let missing = result.err().map(|why| Unavailable {
             what: "backing file".into(),

@@ -219,7 +219,7 @@ impl Watched {
         maps: &mut Maps,
     ) -> DeviceSample {
         let open = self.device.open_backing(mounts);
-        let (backing, unavailable) = self.device.backing(&open);
+        let (backing, unavailable) = self.device.backing(&open, mounts);
         let facts = self.device.facts(&open, devices);
         let mut sample = DeviceSample {
             name: self.device.name.clone(),
