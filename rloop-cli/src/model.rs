@@ -7,6 +7,7 @@ mod findings;
 mod frames;
 mod latency;
 mod rloop;
+mod share;
 mod unknown;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use derive::derive;
 pub(crate) use extents::gallop;
 pub use frames::Frames;
 pub use rloop::{RloopFrame, Ways};
+pub use share::Percent;
 pub use unknown::Told;
 
 use rloop_common::op::OPS;

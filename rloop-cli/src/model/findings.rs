@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use rloop_common::Op;
 
-use super::{DeviceFrame, Finding, Mode, Severity};
+use super::{DeviceFrame, Finding, Mode, Percent, Severity};
 use crate::sample::DataExtents;
 
 /// Pages of both caches from which on double caching is worth a word: 16 MiB.
@@ -123,10 +123,9 @@ fn not_direct(device: &DeviceFrame) -> Option<Finding> {
     {
         return None;
     }
-    let share = device.bypass_ratio.unwrap_or(0.0) * 100.0;
-    let what = format!(
-        "the driver says direct I/O, but only {share:.0} % of the bytes bypass the page cache"
-    );
+    let share = Percent::of(device.bypass_ratio.unwrap_or(0.0));
+    let what =
+        format!("the driver says direct I/O, but of the bytes {share} bypass the page cache");
     let remedy = if device.backing.fs == "btrfs" {
         format!(
             "chattr +C on an empty copy of {} (checksummed writes are buffered)",
@@ -205,8 +204,8 @@ fn saturated(device: &DeviceFrame, interval_ns: u64) -> Option<Finding> {
         return None;
     }
     let what = format!(
-        "{} % of the time passes waiting for the driver's one worker",
-        split.worker_ns * 100 / total.max(1)
+        "{} of the time passes waiting for the driver's one worker",
+        Percent::of(split.worker_ns as f64 / total.max(1) as f64)
     );
     finding(
         "worker-saturated",

@@ -1,5 +1,7 @@
 //! How numbers are written: three digits, unit behind, `-` for no data.
 
+use crate::model::Percent;
+
 /// A duration.
 pub fn ns(value: Option<u64>) -> String {
     match value {
@@ -59,13 +61,13 @@ pub fn count(value: f64) -> String {
     }
 }
 
-/// A share of 1. Never 0 % of what is not nothing, or 100 % of what is not all.
+/// A share of 1.
 pub fn percent(value: Option<f64>) -> String {
-    match value {
+    match value.map(Percent::of) {
         None => "-".to_owned(),
-        Some(share) if share > 0.0 && share < 0.005 => "<1%".to_owned(),
-        Some(share) if (0.995..1.0).contains(&share) => ">99%".to_owned(),
-        Some(share) => format!("{:.0}%", share * 100.0),
+        Some(Percent::Below1) => "<1%".to_owned(),
+        Some(Percent::About(percent)) => format!("{percent}%"),
+        Some(Percent::Above99) => ">99%".to_owned(),
     }
 }
 

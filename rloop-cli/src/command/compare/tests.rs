@@ -169,9 +169,7 @@ fn the_sentence_says_what_came_of_it_and_why() {
             && reflinked.contains("page cache"),
         "{reflinked}"
     );
-    assert!(
-        sentence(2).contains("of all reads, 70 % went straight to the disk, 30 % were answered")
-    );
+    assert!(sentence(2).contains("of all reads, 70% went straight to the disk, 30% were answered"));
     let filled = sentence(3);
     assert!(
         filled.starts_with("slower: all writes") && filled.contains("has to allocate"),

@@ -6,7 +6,7 @@ use super::doctor::provider::explain;
 use super::load::Operation;
 use super::row::Row;
 use super::target::How;
-use crate::tui::units;
+use crate::{model::Percent, tui::units};
 
 /// I/Os of rloop, by the way they went, as shares of 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -140,7 +140,7 @@ fn ways(what: &str, ways: &[(f64, &str)]) -> String {
     }
     let ways = ways
         .iter()
-        .map(|(share, way)| format!("{} {way}", percent(*share)));
+        .map(|(share, way)| format!("{} {way}", Percent::of(*share)));
     format!("of all {what}, {}", ways.collect::<Vec<_>>().join(", "))
 }
 
@@ -156,13 +156,4 @@ fn of_loop(row: &Row) -> String {
         ""
     };
     format!("loop's went through its worker and {way}{flush}")
-}
-
-/// Never 0 % or 100 % of what is neither nothing nor all.
-fn percent(share: f64) -> String {
-    match share * 100.0 {
-        percent if percent < 1.0 => "less than 1 %".into(),
-        percent if percent > 99.0 => "over 99 %".into(),
-        percent => format!("{percent:.0} %"),
-    }
 }
