@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 
 use rloop::{
     device::control::AttachOptions,
-    sample::{Sample, State},
+    sample::{DeviceSample, Sample, State, Unavailable},
     source::{
         Source as _,
         live::{Live, LiveOptions},
@@ -187,16 +187,21 @@ fn a_device_that_goes_and_comes_again_starts_at_zero() {
     let first = settled(&mut live, &device);
     assert!(first.ops[Op::Read.index()].submitted >= 1);
     let name = device.name().to_owned();
+    read_blocks(device.path(), (0..7).map(|_| MIB));
     drop(device);
-    let sample = live
-        .next()
-        .expect("samples")
-        .expect("a live source never ends");
+    let is_it = |device: &&DeviceSample| device.instance == first.instance;
+    let last = sampled(&mut live);
+    let last = last.devices.iter().find(is_it).expect("the end is told");
+    let reads = |sample: &DeviceSample| sample.ops[Op::Read.index()].submitted;
+    assert_eq!(reads(last) - reads(&first), 7);
+    assert_eq!(last.in_flight, 0);
+    let is_said = |entry: &Unavailable| entry.why.contains("detached");
+    assert!(last.unavailable.iter().any(is_said));
     assert!(
-        sample
+        !sampled(&mut live)
             .devices
             .iter()
-            .all(|device| device.instance != first.instance),
+            .any(|device| is_it(&device)),
         "{name} is gone"
     );
     let device = attached(&file, &direct());

@@ -148,7 +148,8 @@ impl Live {
         Ok(live)
     }
 
-    /// Starts watching devices that came, stops watching those that went or were attached anew.
+    /// Starts watching devices that came, stops watching those that were attached anew, or went before the last sample.
+    /// Those that went since are in one more.
     fn follow(&mut self, devices: &[LoopDevice]) -> Result<(), SourceError> {
         let wanted =
             |device: &&LoopDevice| self.names.is_empty() || self.names.contains(&device.name);
@@ -168,10 +169,17 @@ impl Live {
             .into_iter()
             .partition(|watched| present.iter().any(|device| same(watched, device)));
         self.watched = kept;
-        for gone in gone {
-            gone.stop(&mut self.maps);
-            add_lost(&mut self.lost_before, gone.lost());
+        for mut gone in gone {
             changed = true;
+            // The next device of that name may have been counted with it.
+            let is_there = |device: &&LoopDevice| device.name == gone.device.name;
+            if gone.is_detached || present.iter().any(is_there) {
+                gone.stop(&mut self.maps);
+                add_lost(&mut self.lost_before, gone.lost());
+            } else {
+                gone.is_detached = true;
+                self.watched.push(gone);
+            }
         }
         for device in present {
             if let Some(watched) = self

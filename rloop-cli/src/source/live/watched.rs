@@ -39,6 +39,8 @@ pub(super) struct Watched {
     pub slot: u32,
     /// What the kernel says of it.
     pub device: LoopDevice,
+    /// It is no more; what is said of it here was said before.
+    pub is_detached: bool,
     counters: Counters,
     buffered: derived::Buffered,
     _slots: Mapped<Slot>,
@@ -95,6 +97,7 @@ impl Watched {
             is_settled: false,
             trouble: Vec::new(),
             gaps: Vec::new(),
+            is_detached: false,
             device,
         };
         let open = watched.device.open_backing(mounts);
@@ -230,7 +233,7 @@ impl Watched {
             unavailable,
             ..DeviceSample::default()
         };
-        let idle = self.device.in_flight() == Some(0);
+        let idle = self.is_detached || self.device.in_flight() == Some(0);
         self.settle(idle, maps);
         let unattributed = self.counters.read(&mut sample, idle);
         if self.extents.mapping().is_empty() {
@@ -257,7 +260,7 @@ impl Watched {
             allocated_bytes: sample.backing.allocated_bytes,
             window: self.device.window(),
         };
-        if now != self.looked_at && self.extents.may_look() {
+        if now != self.looked_at && self.extents.may_look() && !self.is_detached {
             self.looked_at = now;
             self.look(open.as_ref().ok(), maps);
         }
@@ -272,9 +275,16 @@ impl Watched {
             durations: super::counters::sparse(&self.commit_buckets),
             ..self.commits.clone()
         };
-        self.count_pages(open.as_ref().ok(), &mut sample);
         let missing = self.trouble.iter().chain(&self.gaps);
         sample.unavailable.extend(missing.cloned());
+        if self.is_detached {
+            sample.unavailable.push(Unavailable {
+                what: "the device".to_owned(),
+                why: "it was detached; this is the end of what it did".to_owned(),
+            });
+        } else {
+            self.count_pages(open.as_ref().ok(), &mut sample);
+        }
         sample
     }
 
