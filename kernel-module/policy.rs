@@ -14,7 +14,7 @@ use core::{
     ffi::c_void,
     mem::offset_of,
     ptr,
-    sync::atomic::{AtomicPtr, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 
 use kernel::{bindings, error::to_result, prelude::*};
@@ -57,30 +57,34 @@ const MOST_PAUSES: u32 = 16;
 const LONGEST_PAUSE_MS: u32 = 5000;
 /// How long no leases are taken after the filesystem reported an error: it may be about to give up for it.
 const REST_NS: u64 = 5_000_000_000;
-/// The pause for who was refused an open since it does not wait for leases: an NFS server, truncate(1). It has to try
-/// again before the leases are back, or it is refused for ever. Clients of NFS try again after 15 s at the latest.
-const REFUSED_PAUSE_MS: u32 = 20_000;
+/// How long no leases are taken after somebody was refused an open since it does not wait for them: an NFS server,
+/// truncate(1). It has to try again before they are back, or it is refused for ever. Clients of NFS try again after 15 s
+/// at the latest.
+const YIELD_NS: u64 = 20_000_000_000;
 /// The longest pause where it takes more than somebody to close the file.
 const LONGEST_PAUSE_REFLINKED_MS: u32 = 10_000;
 
-/// Of all devices.
-static POLICY: AtomicPtr<bindings::workqueue_struct> = AtomicPtr::new(ptr::null_mut());
+/// Of all devices, there as long as there are some.
+static RECALLS: AtomicPtr<bindings::workqueue_struct> = AtomicPtr::new(ptr::null_mut());
+/// As above.
+static RETRIES: AtomicPtr<bindings::workqueue_struct> = AtomicPtr::new(ptr::null_mut());
 
-/// The queue that all devices share; dropping it ends it, when there are no devices any more.
-pub(crate) struct Policy(
-    #[expect(dead_code, reason = "it is owned here, and used as `POLICY`")] Queue,
-);
+/// The queues that all devices share; dropping it ends them, when there are no devices any more. Leases are taken without
+/// a rescuer: the filesystem's sync waits for works that have none.
+pub(crate) struct Policy {
+    #[expect(dead_code, reason = "it is owned here, and used as `RECALLS`")]
+    recalls: Queue,
+    #[expect(dead_code, reason = "it is owned here, and used as `RETRIES`")]
+    retries: Queue,
+}
 
 impl Policy {
     pub(crate) fn new() -> Result<Self> {
-        let queue = Queue::new(c"rloop_policy", 0)?;
-        POLICY.store(queue.as_ptr(), Ordering::Relaxed);
-        Ok(Self(queue))
-    }
-
-    /// The kernel's queue, which is there as long as there are devices.
-    pub(crate) fn queue() -> *mut bindings::workqueue_struct {
-        POLICY.load(Ordering::Relaxed)
+        let recalls = Queue::new(c"rloop_recall", 0)?;
+        let retries = Queue::without_rescuer(c"rloop_retry", 0, 0)?;
+        RECALLS.store(recalls.as_ptr(), Ordering::Relaxed);
+        RETRIES.store(retries.as_ptr(), Ordering::Relaxed);
+        Ok(Self { recalls, retries })
     }
 }
 
@@ -107,7 +111,10 @@ impl Device {
         {
             let mut locked = self.locked.lock();
             match locked.leases {
-                Leases::Off if self.rests() => return Err(Why::Error),
+                Leases::Off if is_before(&self.workers.rest_until_ns) => return Err(Why::Error),
+                Leases::Off if is_before(&self.workers.yield_until_ns) => {
+                    return Err(Why::Recalled)
+                }
                 Leases::Off => locked.leases = Leases::Taking,
                 Leases::Held(provider) => return Ok(provider),
                 Leases::Taking => return Err(Why::Recalled),
@@ -147,6 +154,9 @@ impl Device {
         if provider == Provider::Layout {
             take(shim::fl_layout(), self.owner().wrapping_byte_add(1))?;
         }
+        if self.backing.direct_io().map_err(Why::of)?.memory == 0 {
+            return Err(Why::NotPlain);
+        }
         // Before anything that takes long: the answer itself is not used.
         if provider == Provider::Layout {
             self.layout_of(Range::new(0, 1), false).map_err(Why::of)?;
@@ -157,9 +167,6 @@ impl Device {
             // ext4 exchanges blocks of two files (e4defrag) without noting that a sync of them has to make that durable.
             // Until it is, what the disk flushes would be in blocks that are not the file's after a power cut.
             self.backing.sync_filesystem().map_err(Why::of)?;
-        }
-        if self.backing.direct_io().map_err(Why::of)?.memory == 0 {
-            return Err(Why::NotPlain);
         }
         Ok(())
     }
@@ -213,7 +220,13 @@ impl Device {
         trace::lease_break(self, by);
         // Under the lock: whoever sees them broken can wait for the recall, and does before the device goes.
         // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
-        unsafe { bindings::queue_work_on(ANY_CPU, Policy::queue(), self.workers.recall.get()) };
+        unsafe {
+            bindings::queue_work_on(
+                ANY_CPU,
+                RECALLS.load(Ordering::Relaxed),
+                self.workers.recall.get(),
+            )
+        };
     }
 
     /// Gives the mapping back.
@@ -221,7 +234,7 @@ impl Device {
     /// Whoever broke the lease may hold the filesystem's permit to write while it waits for us, and a freezer
     /// may wait for it: so this never asks for that permit. Fills need one to be committed, of a level that is
     /// refused only when no such permit is out any more; on a frozen filesystem they wait for the thaw.
-    fn recall(&self) {
+    pub(crate) fn recall(&self) {
         let fills = self.has_fills();
         if fills {
             // SAFETY: The open file holds its filesystem.
@@ -277,16 +290,13 @@ impl Device {
         } else {
             LONGEST_PAUSE_MS
         };
-        let mut pause = (FIRST_PAUSE_MS << pauses).min(longest);
-        if self.workers.refused.swap(false, Ordering::Relaxed) {
-            pause = REFUSED_PAUSE_MS;
-        }
+        let pause = (FIRST_PAUSE_MS << pauses).min(longest);
         // SAFETY: The work is initialised, and the module's queue is there as long as it has devices.
         unsafe {
             let jiffies = bindings::__msecs_to_jiffies(pause);
             bindings::mod_delayed_work_on(
                 ANY_CPU,
-                Policy::queue(),
+                RETRIES.load(Ordering::Relaxed),
                 self.workers.retry.get(),
                 jiffies,
             );
@@ -304,11 +314,6 @@ impl Device {
         self.lose_leases(Why::Error);
     }
 
-    /// Whether it is too early to take leases.
-    fn rests(&self) -> bool {
-        trace::now() < self.workers.rest_until_ns.load(Ordering::Relaxed)
-    }
-
     /// Ends all of this for a device that is going. No I/O comes any more.
     pub(crate) fn end_policy(&self) {
         self.end_watch();
@@ -321,6 +326,11 @@ impl Device {
             bindings::cancel_delayed_work_sync(self.workers.retry.get());
         }
     }
+}
+
+/// Whether a time has not come.
+fn is_before(until_ns: &AtomicU64) -> bool {
+    trace::now() < until_ns.load(Ordering::Relaxed)
 }
 
 /// A lease is broken. Under a spinlock of the filesystem's.
@@ -338,7 +348,11 @@ extern "C" fn rloop_lease_break(owner: *mut c_void) {
 extern "C" fn rloop_lease_refused(owner: *mut c_void) {
     // SAFETY: The owner is a device, which outlives its leases.
     let device = unsafe { owner_of(owner) };
-    device.workers.refused.store(true, Ordering::Relaxed);
+    let until_ns = trace::now() + YIELD_NS;
+    device
+        .workers
+        .yield_until_ns
+        .store(until_ns, Ordering::Relaxed);
 }
 
 /// Whether who would break the lease is one of the device's own workers, which has its own rules. Under

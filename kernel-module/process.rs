@@ -72,9 +72,9 @@ impl Device {
                         }
                         Err(error) => return bio.end_with(error.to_errno()),
                     },
-                    // Somebody cuts the file. The recall that follows has this all the time.
+                    // Somebody cuts the file, and the mapping is to be given back.
                     (Fallback::Changes, _) => {
-                        self.workers.may_block(|| drop(self.changing.lock()));
+                        self.workers.may_block(|| self.recall());
                         true
                     }
                     (Fallback::Absent, _) if !asked => {
@@ -185,7 +185,7 @@ impl Device {
             self.geometry.bytes(blocks.start),
             self.geometry.bytes(len),
         );
-        let done = self.hold_off.during(|| {
+        let done = self.alone(|| {
             self.epoch.drain();
             change()
         });

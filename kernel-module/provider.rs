@@ -115,6 +115,10 @@ impl Device {
         let Some(blocks) = self.on_device(blocks) else {
             return false;
         };
+        // Who takes them has `changing` for long.
+        if !matches!(self.locked.lock().leases, Leases::Held(_)) {
+            return false;
+        }
         let _changing = self.changing.lock();
         let provider = {
             let mut locked = self.locked.lock();

@@ -173,8 +173,8 @@ impl Request {
             };
             let iocb = &raw mut this.iocb;
             let mut ask = || call.map(|call| call(iocb, &mut iter));
-            let answer = if direct && device.has_to_be_alone(&this.part) {
-                device.workers.may_block(|| device.hold_off.during(ask))
+            let answer = if write && direct && !device.is_whole_blocks(this.part.offset, bytes) {
+                device.workers.may_block(|| device.alone(ask))
             } else {
                 ask()
             };

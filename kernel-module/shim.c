@@ -135,9 +135,10 @@ void rloop_wait_for_change(u32 *number, u32 from, unsigned int ms)
 	wait_var_event_timeout(number, READ_ONCE(*number) != from, msecs_to_jiffies(ms));
 }
 
-/* The number was changed before, with a full barrier. */
+/* After the number was changed. */
 void rloop_wake(u32 *number)
 {
+	smp_mb();
 	wake_up_var(number);
 }
 
@@ -299,7 +300,10 @@ static bool rloop_lm_breaker_owns_lease(struct file_lease *lease)
 	return rloop_lease_is_ours(lease->c.flc_owner);
 }
 
-/* Who opens the file and does not wait for its lease was refused. Who waits is in the list, until it is woken here. */
+/*
+ * Who opens the file and does not wait for its lease was refused. Who waits is in the list, until it is woken here; or it
+ * was killed, or waits for somebody else's lease first, and then this errs on the side that is slower only.
+ */
 static int rloop_lm_change(struct file_lease *lease, int arg, struct list_head *dispose)
 {
 	const u32 broken = FL_LEASE | FL_UNLOCK_PENDING;

@@ -59,12 +59,19 @@ impl Device {
         self.part(bio).op == Op::Write && (bio.has(flag::FUA) || self.options.commit_each)
     }
 
-    /// Whether the filesystem writes this only when no direct I/O is under way: see `hold_off`.
-    pub(crate) fn has_to_be_alone(&self, part: &Part) -> bool {
+    /// Does what the filesystem does only when no direct I/O is under way: see `hold_off`.
+    pub(crate) fn alone<T>(&self, what: impl FnOnce() -> T) -> T {
+        if self.provider().0 == Provider::Bmap as u32 {
+            self.hold_off.during(what)
+        } else {
+            what()
+        }
+    }
+
+    /// Whether a range of the file, in bytes, begins and ends between blocks.
+    pub(crate) fn is_whole_blocks(&self, offset: u64, bytes: usize) -> bool {
         let block = self.geometry.block_bytes();
-        part.op == Op::Write
-            && self.provider().0 == Provider::Bmap as u32
-            && (part.offset % block != 0 || u64::from(part.bytes) % block != 0)
+        offset % block == 0 && bytes as u64 % block == 0
     }
 
     /// Whether a part can be read and written without the page cache.

@@ -7,7 +7,7 @@
 //! that others may read; but it reports errors to whoever watches it.
 //!
 //! # The rule
-//! An error that it may have given up for takes the mapping back, as a broken lease does. I/O then goes through
+//! An error that it may have given up for, of ours or of others, takes the mapping back, as a broken lease does. I/O then goes through
 //! the filesystem, which refuses what it has to. Taking the leases again begins with a sync, which fails on one
 //! that has given up; it waits a while, as filesystems report an error before they give up for it.
 

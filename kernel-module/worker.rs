@@ -6,17 +6,18 @@
 //!   time, since each may wait for the filesystem.
 //! - *finish*: what cannot complete in an interrupt; see `finisher`.
 //! - *commit*: tells the filesystem of fills. On a queue of its own: io workers wait for it.
-//! - *policy*: takes leases, and gives them back. On a queue of its own, never behind I/O.
+//! - *recall* and *retry*: gives leases back, and takes them. On queues of their own, never behind I/O; see `policy`.
 //! - *buffered*: what goes through the page cache; see `buffered`.
 //!
-//! All but the last have a rescuer, and all run as what memory reclaim may wait for: allocations in them start no
-//! I/O. All but policy have their queues for each device: where devices lie on one another, those of the upper one
-//! wait for those of the lower one, and one rescuer could not do both. No I/O waits for policy.
+//! All but retry and buffered have a rescuer, and all run as what memory reclaim may wait for: allocations in them start
+//! no I/O. All but recall and retry have their queues for each device: where devices lie on one another, those of the
+//! upper one wait for those of the lower one, and one rescuer could not do both. No I/O waits for recall and retry: an io
+//! worker that needs a recall does it.
 
 use core::{
     mem::offset_of,
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
 use kernel::{bindings, prelude::*, types::Opaque};
@@ -89,10 +90,10 @@ pub(crate) struct Workers {
     pub(crate) retry: Opaque<bindings::delayed_work>,
     /// How often leases were tried in vain.
     pub(crate) pauses: AtomicU32,
-    /// Who broke a lease was refused, and has not been given time to come again.
-    pub(crate) refused: AtomicBool,
-    /// Until when leases are not taken, by [`trace::now`].
+    /// Until when leases are not taken since the filesystem has failed, by [`trace::now`].
     pub(crate) rest_until_ns: AtomicU64,
+    /// The same since somebody was refused because of them.
+    pub(crate) yield_until_ns: AtomicU64,
     commit: Opaque<bindings::delayed_work>,
     pub(crate) buffered: Buffered,
     io_queue: Queue,
@@ -126,8 +127,8 @@ impl Workers {
             recall: Opaque::uninit(),
             retry: Opaque::uninit(),
             pauses: AtomicU32::new(0),
-            refused: AtomicBool::new(false),
             rest_until_ns: AtomicU64::new(0),
+            yield_until_ns: AtomicU64::new(0),
             commit: Opaque::uninit(),
             buffered: Buffered::new(index)?,
             io_queue: Queue::new(c"rloop%u", index)?,
