@@ -15,6 +15,7 @@ mod durability_inner;
 mod faults;
 mod freeze;
 mod fuzz;
+mod hold_off;
 mod holes;
 mod lab;
 mod leaks;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Test> {
         verifier::tests(),
         module::tests(),
         mapping::tests(),
+        hold_off::tests(),
         holes::tests(),
         runs::tests(),
         space::tests(),

@@ -16,13 +16,23 @@ pub(crate) struct Tracing {
 impl Tracing {
     /// Begins.
     pub(crate) fn start() -> Result<Self> {
+        Self::enable("")
+    }
+
+    /// The same with one of them only.
+    pub(crate) fn of_event(name: &str) -> Result<Self> {
+        Self::enable(name)
+    }
+
+    fn enable(event: &str) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let instance = Path::new(INSTANCES).join(format!("lab{number}"));
         fs::create_dir(&instance).context("could not make an instance of tracefs")?;
         let tracing = Self { instance };
         fs::write(tracing.instance.join("buffer_size_kb"), "8192")?;
-        fs::write(tracing.instance.join("events/rloop/enable"), "1")?;
+        let events = tracing.instance.join("events/rloop").join(event);
+        fs::write(events.join("enable"), "1")?;
         Ok(tracing)
     }
 

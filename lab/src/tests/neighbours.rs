@@ -32,15 +32,9 @@ pub(super) fn tests() -> Vec<Test> {
         on("neighbour_opens_for_writing", &MAPPED, |guest, kind| {
             each_mode(guest, kind, opens)
         }),
-        on("neighbour_does_not_wait", &[Kind::Ext4], |guest, kind| {
+        on("neighbour_does_not_wait", &MAPPED, |guest, kind| {
             each_mode(guest, kind, does_not_wait)
         }),
-        // The mapping is long in coming back.
-        super::on_request(on(
-            "neighbour_does_not_wait",
-            &[Kind::Xfs],
-            |guest, kind| each_mode(guest, kind, does_not_wait),
-        )),
         on("neighbour_writes", &MAPPED, |guest, kind| {
             each_mode(guest, kind, writes)
         }),
@@ -158,7 +152,8 @@ fn does_not_wait(scene: &Scene, _seed: u64) -> Result<()> {
             .custom_flags(libc::O_NONBLOCK)
             .open(&scene.path)
     };
-    recalling(scene, || {
+    let before = scene.recalls()?;
+    scene.under_load(|| {
         for _ in 0..TIMES {
             match open() {
                 Ok(_) => return Ok(()),
@@ -167,7 +162,10 @@ fn does_not_wait(scene: &Scene, _seed: u64) -> Result<()> {
             }
         }
         bail!("it was refused {TIMES} times")
-    })
+    })?;
+    ensure!(scene.recalls()? > before, "no recall was counted");
+    // The mapping is long in coming back.
+    scene.check()
 }
 
 /// Whole blocks of what the device shows, past the page cache; what they held has to be gone.
