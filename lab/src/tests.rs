@@ -24,6 +24,7 @@ mod mapping;
 mod memory;
 mod module;
 mod neighbours;
+mod neighbours_blocks;
 mod nfs;
 mod provoked;
 mod runs;
@@ -69,6 +70,7 @@ pub(crate) fn all() -> Vec<Test> {
         durability_exchange::tests(),
         durability_inner::tests(),
         neighbours::tests(),
+        neighbours_blocks::tests(),
         nfs::tests(),
         dashboard::tests(),
         dashboard_module::tests(),

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -35,8 +36,8 @@ fn with_nfs(name: String, body: impl Fn(&mut Guest) -> Result<()> + 'static) -> 
         }
         super::with_module(|| body(guest))
     });
-    // The server waits ten seconds before it opens anything.
-    test.on_request()
+    // The server waits ten seconds before it opens anything, and who was refused has twenty to come again.
+    test.on_request().within(Duration::from_secs(240))
 }
 
 /// The file lies on a server, and in this machine's memory too.
