@@ -5,10 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use rloop::{
     device::control::AttachOptions,
     sample::{DeviceSample, Sample, State, Unavailable},
-    source::{
-        Source as _,
-        live::{Live, LiveOptions},
-    },
+    source::live::{Live, LiveOptions},
 };
 use rloop_common::Op;
 
