@@ -20,6 +20,7 @@ use crate::rloop_device::{Mode, RloopDevice};
 use crate::test::Test;
 
 const BYTES: usize = 4 << 20;
+const BLOCK: usize = 4096;
 /// It commits nothing by itself in the time that this takes.
 const OPTIONS: &str = "commit=300";
 
@@ -29,7 +30,8 @@ pub(super) fn tests() -> Vec<Test> {
 
 fn one_log(guest: &mut Guest, kind: Kind) -> Result<()> {
     let mut cut = PowerCut::new(guest, kind)?;
-    let below = Filesystem::make_with(kind, cut.log()?.device(), &[], OPTIONS)?;
+    let mkfs = ["-b", &BLOCK.to_string()];
+    let below = Filesystem::make_with(kind, cut.log()?.device(), &mkfs, OPTIONS)?;
     let path = below.written_file("disk.img", BYTES as u64)?;
     let donor = below.sparse_file("donor", BYTES as u64)?;
     direct::allocate(
@@ -83,7 +85,7 @@ fn exchange(path: &Path, donor: &Path) -> Result<()> {
     }
     /// `_IOWR('f', 15, struct move_extent)`.
     const EXT4_IOC_MOVE_EXT: libc::Ioctl = 0xc028_660f;
-    const BLOCKS: u64 = BYTES as u64 / 4096;
+    const BLOCKS: u64 = (BYTES / BLOCK) as u64;
     let open = |path: &Path| File::options().read(true).write(true).open(path);
     let (file, donor) = (open(path)?, open(donor)?);
     let mut range = MoveExtent {
