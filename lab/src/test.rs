@@ -1,5 +1,6 @@
 //! One test: what it is called, what it does, and the line that says how it ended.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -54,6 +55,21 @@ impl Test {
     /// Whether it is among the short ones only if somebody asks for it.
     pub(crate) fn is_on_request(&self) -> bool {
         self.on_request
+    }
+
+    /// It loads the probes, which a kernel that does not tell its types cannot do: the debug kernel is one.
+    pub(crate) fn with_probes(self) -> Self {
+        let body = move |guest: &mut Guest| {
+            if Path::new("/sys/kernel/btf/vmlinux").exists() {
+                return (self.body)(guest);
+            }
+            let why = "this kernel does not tell its types, so it loads no probes";
+            Ok(Outcome::Skipped(why.into()))
+        };
+        Self {
+            body: Box::new(body),
+            ..self
+        }
     }
 
     /// Its short form may take longer than most.

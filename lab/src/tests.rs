@@ -50,7 +50,7 @@ pub(crate) fn all() -> Vec<Test> {
     [
         lab::tests(),
         stock::tests(),
-        stock_counts::tests(),
+        with_probes(stock_counts::tests()),
         verifier::tests(),
         module::tests(),
         mapping::tests(),
@@ -72,9 +72,9 @@ pub(crate) fn all() -> Vec<Test> {
         neighbours::tests(),
         neighbours_blocks::tests(),
         nfs::tests(),
-        dashboard::tests(),
-        dashboard_module::tests(),
-        screen::tests(),
+        with_probes(dashboard::tests()),
+        with_probes(dashboard_module::tests()),
+        with_probes(screen::tests()),
         freeze::tests(),
         attachment::tests(),
         disk_errors::tests(),
@@ -109,6 +109,11 @@ fn of_module_on_each(
         Test::new(name, move |guest| with_module(|| body(guest, kind)))
     };
     kinds.iter().map(test).collect()
+}
+
+/// Tests that load the probes.
+fn with_probes(tests: Vec<Test>) -> Vec<Test> {
+    tests.into_iter().map(Test::with_probes).collect()
 }
 
 /// Tests that take too long to be among the short ones.
