@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use rloop::device::list;
@@ -68,6 +69,36 @@ fn killed_it_leaves_no_probe_behind() {
         !programs.iter().any(|program| loaded.contains(program))
             && !links.iter().any(|link| linked.contains(link))
     }));
+}
+
+#[test]
+fn signals_are_heard_while_nobody_reads_what_is_written() {
+    const SMALL: libc::c_int = 4096;
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/demo.rloop");
+    let mut top = Command::new(PROGRAM)
+        .args(["--json", "--replay", recording])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let out = top.stdout.take().expect("a pipe");
+    // SAFETY: The pipe is open, and the number is where the kernel is told that it is.
+    let waiting = || unsafe {
+        let mut bytes: libc::c_int = 0;
+        libc::ioctl(out.as_raw_fd(), libc::FIONREAD, &raw mut bytes);
+        bytes
+    };
+    // SAFETY: As above.
+    unsafe { libc::fcntl(out.as_raw_fd(), libc::F_SETPIPE_SZ, SMALL) };
+    // More than fits is being written.
+    assert!(wait_until(|| waiting() >= SMALL));
+    // SAFETY: It is our child, and was not waited for.
+    unsafe { libc::kill(top.id() as libc::pid_t, libc::SIGTERM) };
+    let ended = wait_until(|| top.try_wait().expect("is waited for").is_some());
+    if !ended {
+        top.kill().expect("is killed");
+        top.wait().expect("is waited for");
+    }
+    assert!(ended, "it went on writing");
 }
 
 /// Devices on files in `folder`, and the files.
