@@ -209,6 +209,26 @@ fn a_device_that_goes_and_comes_again_starts_at_zero() {
 }
 
 #[test]
+fn of_two_devices_on_a_file_the_one_that_stays_goes_on_being_counted() {
+    if !root_or_skip() {
+        return;
+    }
+    let scratch = ScratchDir::new();
+    let file = scratch.sparse("shared.img", 8 * MIB);
+    let (stays, goes) = (attached(&file, &direct()), attached(&file, &direct()));
+    let mut live = Live::new(LiveOptions::default()).expect("watches all");
+    write_blocks(goes.path(), (0..3).map(|i| MIB + i * BLOCK as u64));
+    settled(&mut live, &goes);
+    drop(goes);
+    // One more sample is of both.
+    sampled(&mut live);
+    let before = settled(&mut live, &stays);
+    write_blocks(stays.path(), (0..5).map(|i| 4 * MIB + i * BLOCK as u64));
+    let after = settled(&mut live, &stays);
+    assert_eq!(after.holes.fills - before.holes.fills, 5);
+}
+
+#[test]
 fn an_unknown_device_is_refused_by_name() {
     if !root_or_skip() {
         return;

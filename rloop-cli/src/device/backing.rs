@@ -9,6 +9,9 @@ use super::mounts::{Mount, Mounts};
 use super::{LoopDevice, below};
 use crate::sample::{Backing, Facts, Unavailable};
 
+/// What is unavailable of a device whose file is out of reach.
+pub(crate) const UNREACHED: &str = "backing file";
+
 /// The backing file, opened for reading and known to be the one that the driver uses.
 #[derive(Debug)]
 pub struct OpenBacking {
@@ -48,6 +51,12 @@ impl LoopDevice {
         })
     }
 
+    /// A mount of the file's filesystem, also if the file is out of reach.
+    pub fn mount<'a>(&self, mounts: &'a Mounts) -> Option<&'a Mount> {
+        let id = self.file.as_ref().ok()?;
+        mounts.by_st_dev(id.st_dev)
+    }
+
     /// What a sample tells of the backing file. What cannot be told is zero or empty, and named
     /// in the list.
     pub fn backing(
@@ -67,13 +76,13 @@ impl LoopDevice {
             Ok(open) => fill(&mut backing, open),
             Err(why) => {
                 // The filesystem is known without the file.
-                let mount = id.and_then(|id| mounts.by_st_dev(id.st_dev));
+                let mount = self.mount(mounts);
                 backing.fs = mount.map_or_else(String::new, |mount| mount.fs.clone());
                 Err(why.clone())
             }
         };
         let missing = result.err().map(|why| Unavailable {
-            what: "backing file".into(),
+            what: UNREACHED.into(),
             why,
         });
         (backing, missing.into_iter().collect())

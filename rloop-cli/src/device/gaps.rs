@@ -4,24 +4,28 @@ use std::{fs::File, path::Path};
 
 use rustix::fs::{IFlags, ioctl_getflags};
 
-use super::{DeviceNumber, backing::OpenBacking, below};
+use super::{DeviceNumber, below, mounts::Mount};
 use crate::sample::{Kind, Unavailable};
 
 /// What cannot be told of a device of this kind on the file, however good the probes are. It holds as long as the file
 /// is mounted and not empty.
-pub fn gaps(backing: &OpenBacking, kind: Kind) -> Vec<Unavailable> {
-    let Some(mount) = &backing.mount else {
-        return Vec::new();
-    };
+pub fn gaps(mount: Option<&Mount>, file: Option<&File>, kind: Kind) -> Vec<Unavailable> {
     let unknown = |what: &str, fs: &str| {
+        let fs = match fs {
+            "" => "one that is not known: it is mounted elsewhere",
+            fs => fs,
+        };
         unavailable(
             what,
             format!("the probes know the events of ext4, xfs and btrfs, not of {fs}"),
         )
     };
-    let gaps = match mount.fs.as_str() {
-        "ext4" | "ext3" | "ext2" => [mount.block_device().and_then(no_journal), None],
-        "btrfs" => [copies_on_write(&backing.file), None],
+    let gaps = match mount.map_or("", |mount| &mount.fs) {
+        "ext4" | "ext3" | "ext2" => [
+            mount.and_then(Mount::block_device).and_then(no_journal),
+            None,
+        ],
+        "btrfs" => [file.and_then(copies_on_write), None],
         "xfs" => [None, None],
         fs => [
             unknown("holes and commits", fs),

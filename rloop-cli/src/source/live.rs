@@ -49,6 +49,9 @@ use crate::{
 /// The most devices watched at once, as many as the probes' maps have places for.
 const DEVICES_MAX: u32 = 256;
 
+/// What is unavailable where there are more.
+const MORE_DEVICES: &str = "more devices";
+
 /// What to watch.
 #[derive(Clone, Debug, Default)]
 pub struct LiveOptions {
@@ -164,6 +167,7 @@ impl Live {
         self.loops.follow(are_loops, &mut self.ebpf)?;
         let are_rloops = present.iter().any(|device| device.rloop.is_some());
         self.rloop.follow(are_rloops, &mut self.ebpf);
+        self.unavailable.retain(|entry| entry.what != MORE_DEVICES);
         let mut changed = false;
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.watched)
             .into_iter()
@@ -175,6 +179,10 @@ impl Live {
             let is_there = |device: &&LoopDevice| device.name == gone.device.name;
             if gone.is_detached || present.iter().any(is_there) {
                 gone.stop(&mut self.maps);
+                // Another device may be on the same file.
+                if let Some(other) = self.watched.iter().find(|one| one.file() == gone.file()) {
+                    other.count_file(&mut self.maps)?;
+                }
                 add_lost(&mut self.lost_before, gone.lost());
             } else {
                 gone.is_detached = true;
@@ -192,12 +200,10 @@ impl Live {
             }
             let used: BTreeSet<u32> = self.watched.iter().map(|watched| watched.slot).collect();
             let Some(slot) = (0..DEVICES_MAX).find(|slot| !used.contains(slot)) else {
-                self.unavailable
-                    .retain(|entry| entry.what != "more devices");
                 let why =
                     format!("{DEVICES_MAX} devices are watched at most; name those of interest");
                 self.unavailable.push(Unavailable {
-                    what: "more devices".to_owned(),
+                    what: MORE_DEVICES.to_owned(),
                     why,
                 });
                 break;

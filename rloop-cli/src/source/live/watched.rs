@@ -102,15 +102,28 @@ impl Watched {
         };
         let open = watched.device.open_backing(mounts);
         watched.look(open.as_ref().ok(), maps);
-        watched.gaps = open.as_ref().map_or_else(
-            |_| Vec::new(),
-            |open| gaps::gaps(open, watched.device.kind()),
-        );
-        if let Some(file) = watched.file() {
-            maps.set_file(file, slot).map_err(failed)?;
-        }
+        let file = open.as_ref().ok();
+        let mount = match file {
+            Some(open) => open.mount.as_ref(),
+            None => watched.device.mount(mounts),
+        };
+        watched.gaps = gaps::gaps(mount, file.map(|open| &open.file), watched.device.kind());
+        watched.count_file(maps)?;
         watched.count(Some(slot), maps).map_err(failed)?;
         Ok(watched)
+    }
+
+    /// Tells the probes that I/O on the file counts for this device.
+    pub(super) fn count_file(&self, maps: &mut Maps) -> Result<(), SourceError> {
+        let Some(file) = self.file() else {
+            return Ok(());
+        };
+        maps.set_file(file, self.slot).map_err(|error| {
+            let name = &self.device.name;
+            SourceError(format!(
+                "cannot tell the probes of the file of {name}: {error}"
+            ))
+        })
     }
 
     /// Tells the probes where to count its requests.
