@@ -44,7 +44,8 @@ pub enum RecordError {
     Version(PathBuf, u32),
     /// A frame in its middle does not match its checksum.
     #[error(
-        "{0} is damaged at byte {1}: what comes before can be kept with `head -c {1} {0} > NEW`"
+        "{0} is damaged at byte {1}: what comes before can be kept with `head -c {1} {quoted} > NEW`",
+        quoted = shlex::try_quote(&.0.to_string_lossy()).unwrap_or_default()
     )]
     Damaged(PathBuf, u64),
     /// One sample is larger than a frame may be.

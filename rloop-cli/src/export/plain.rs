@@ -46,11 +46,13 @@ pub fn lines(frame: &Frame) -> String {
             let _ = writeln!(
                 text,
                 "  by {}[{}] in {}{rest}",
-                who.command, who.pid, who.cgroup
+                tame(&who.command),
+                who.pid,
+                tame(&who.cgroup.to_string())
             );
         }
         for finding in &device.findings {
-            let _ = writeln!(text, "  ! {}: {}", finding.id, finding.what);
+            let _ = writeln!(text, "  ! {}: {}", finding.id, tame(&finding.what));
         }
     }
     text
@@ -84,6 +86,15 @@ fn line(frame: &Frame, device: &DeviceFrame) -> String {
     ])
 }
 
+/// Without what a terminal would obey, or that would begin a line: anybody may name a process or a file.
+fn tame(text: &str) -> String {
+    let escaped = |char: char| match char.is_control() {
+        true => char.escape_default().collect(),
+        false => String::from(char),
+    };
+    text.chars().map(escaped).collect()
+}
+
 /// A share of 1, never 0.0 of what is not nothing, or 100.0 of what is not all.
 fn percent(share: f64) -> f64 {
     if share > 0.0 && share < 1.0 {
@@ -97,6 +108,11 @@ fn percent(share: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::sample::{Cgroup, Submitter};
+
+    #[test]
+    fn a_name_is_not_obeyed() {
+        assert_eq!(tame("a\x1b[2J\nb it's"), "a\\u{1b}[2J\\nb it's");
+    }
 
     #[test]
     fn who_submitted_most_is_named_with_its_cgroup() {
