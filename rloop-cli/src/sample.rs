@@ -318,7 +318,7 @@ pub struct Extent {
 /// The extents of a mapping that have blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataExtents {
-    /// How many there are.
+    /// How many pieces they are on the disk: neighbours there that differ in their state only are one, where that is known.
     pub count: u64,
     /// Their length together.
     pub bytes: u64,
@@ -327,10 +327,15 @@ pub struct DataExtents {
 impl DataExtents {
     /// Counts them.
     pub fn of(extents: &[Extent]) -> Self {
+        let mut end = None;
         let data = extents.iter().filter(|extent| extent.state.has_blocks());
-        data.fold(Self::default(), |sum, extent| Self {
-            count: sum.count + 1,
-            bytes: sum.bytes + extent.len_bytes,
+        data.fold(Self::default(), |sum, extent| {
+            let goes_on = end.is_some() && extent.disk_offset_bytes == end;
+            end = extent.disk_offset_bytes.map(|at| at + extent.len_bytes);
+            Self {
+                count: sum.count + u64::from(!goes_on),
+                bytes: sum.bytes + extent.len_bytes,
+            }
         })
     }
 }

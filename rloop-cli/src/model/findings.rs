@@ -1,4 +1,5 @@
-//! What is wrong with a device, why it matters, and the command that mends it.
+//! What is wrong with a device, why it matters, and what mends it. Commands are pasted as they are, by root: whatever loses
+//! data if somebody uses the device is not among them without a word about that.
 
 mod rloop;
 
@@ -7,7 +8,10 @@ use std::borrow::Cow;
 use rloop_common::Op;
 
 use super::{DeviceFrame, Finding, Mode, Percent, Severity};
-use crate::sample::DataExtents;
+use crate::{
+    device::backing::UNREACHED,
+    sample::{DataExtents, Unavailable},
+};
 
 /// Pages of both caches from which on double caching is worth a word: 16 MiB.
 const DOUBLE_PAGES: u64 = 4096;
@@ -74,18 +78,27 @@ fn deleted(device: &DeviceFrame) -> Option<Finding> {
         "{} was deleted: its data go when the device is detached",
         device.backing.path
     );
-    finding(
-        "backing-deleted",
-        Severity::Critical,
-        what,
-        format!("dd if=/dev/{} of=NEW bs=1M conv=sparse", device.name),
-    )
+    // Not unmounted: that may detach it.
+    let mut remedy = format!(
+        "stop what writes to it, then: sync; {}",
+        copy_to_new(device)
+    );
+    if device.facts.offset_bytes > 0 || device.facts.sizelimit_bytes > 0 {
+        remedy += "; what the file has outside of the device is lost";
+    }
+    finding("backing-deleted", Severity::Critical, what, remedy)
+}
+
+/// Copies what a device shows into a new file. Whole only if nobody writes meanwhile.
+fn copy_to_new(device: &DeviceFrame) -> String {
+    format!("dd if=/dev/{} of=NEW bs=1M conv=sparse", device.name)
 }
 
 fn nearly_full(device: &DeviceFrame) -> Option<Finding> {
     let backing = &device.backing;
     let missing = backing.size_bytes.saturating_sub(backing.allocated_bytes);
-    if backing.fs_size_bytes == 0
+    if device.facts.read_only
+        || backing.fs_size_bytes == 0
         || missing <= backing.fs_free_bytes
         || backing.fs_free_bytes > backing.fs_size_bytes / 20
     {
@@ -109,8 +122,12 @@ fn nearly_full(device: &DeviceFrame) -> Option<Finding> {
     )
 }
 
-/// The path of the file, as a shell takes it.
+/// The path of the file, as a shell takes it. Where the file is out of reach, another one may have that path.
 fn quoted_file(device: &DeviceFrame) -> Cow<'_, str> {
+    let is_out_of_reach = |missing: &Unavailable| missing.what == UNREACHED;
+    if device.unavailable.iter().any(is_out_of_reach) {
+        return "FILE".into();
+    }
     // Only a zero cannot be quoted, and no path has one.
     shlex::try_quote(&device.backing.path).unwrap_or_default()
 }
@@ -132,10 +149,7 @@ fn not_direct(device: &DeviceFrame) -> Option<Finding> {
             quoted_file(device)
         )
     } else {
-        format!(
-            "losetup --sector-size 4096 --direct-io=on --show --find {}",
-            quoted_file(device)
-        )
+        new_image(4096)
     };
     finding("direct-not-in-effect", Severity::Warning, what, remedy)
 }
@@ -155,17 +169,20 @@ fn misaligned(device: &DeviceFrame) -> Option<Finding> {
         facts.offset_bytes, facts.logical_block_bytes
     );
     let remedy = if facts.offset_bytes.is_multiple_of(align) {
-        format!(
-            "losetup --sector-size {align} --offset {} --sizelimit {} --direct-io=on --show --find {}",
-            facts.offset_bytes,
-            facts.sizelimit_bytes,
-            quoted_file(device)
-        )
+        new_image(align)
     } else {
         // No sector size helps where the device itself starts off the alignment.
-        format!("dd if=/dev/{} of=NEW bs=1M conv=sparse", device.name)
+        format!("unmount it, then: {}", copy_to_new(device))
     };
     finding("misaligned", Severity::Warning, what, remedy)
+}
+
+/// A partition table tells places in sectors, and a filesystem may refuse larger ones than it was made on: the same file is
+/// not to be attached with others.
+fn new_image(sector_bytes: u64) -> String {
+    format!(
+        "copy the files into a new image: losetup --sector-size {sector_bytes} --direct-io=on --show --find NEW"
+    )
 }
 
 fn double_cached(device: &DeviceFrame) -> Option<Finding> {
@@ -240,7 +257,11 @@ fn committed_singly(device: &DeviceFrame) -> Option<Finding> {
     // Where only time stamps change, a filesystem below has little or nothing to commit. Allocated and
     // unwritten is not enough: that a block is written now is committed as well. btrfs always commits.
     let remedy = if holes.fills + holes.conversions > 0 && device.backing.fs != "btrfs" {
-        format!("cp --sparse=never {} NEW", quoted_file(device))
+        format!(
+            "detach it, then: cp --sparse=never {} NEW; that takes {} MiB",
+            quoted_file(device),
+            device.backing.size_bytes >> 20
+        )
     } else {
         "let the writer sync for several writes at once; a filesystem on the device: mount -o remount,commit=60".to_owned()
     };
@@ -259,7 +280,8 @@ fn fragmented(device: &DeviceFrame) -> Option<Finding> {
     let remedy = match device.backing.fs.as_str() {
         "xfs" => format!("xfs_fsr {}", quoted_file(device)),
         "btrfs" => format!("btrfs filesystem defragment {}", quoted_file(device)),
-        _ => format!("e4defrag {}", quoted_file(device)),
+        "ext4" => format!("e4defrag {}", quoted_file(device)),
+        _ => format!("detach it, then: cp {} NEW", quoted_file(device)),
     };
     finding("fragmented", Severity::Info, what, remedy)
 }

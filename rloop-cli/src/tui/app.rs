@@ -295,13 +295,20 @@ impl App {
     }
 
     fn scroll_findings(&mut self, by: isize) {
+        // As many as it may have where the screen is narrow.
+        let lines = |text: &str| text.chars().count().div_ceil(60);
         let frame = self.history.current();
         let findings = |frame: &Arc<Frame>| {
             let devices = self.devices(frame);
-            devices.iter().map(|device| device.findings.len()).sum()
+            let texts = devices.iter().flat_map(|device| {
+                let findings = device.findings.iter();
+                let findings = findings.map(|one| 3 + lines(&one.what) + lines(&one.remedy));
+                let missing = device.unavailable.iter();
+                findings.chain(missing.map(|one| lines(&one.what) + lines(&one.why)))
+            });
+            texts.sum()
         };
-        // A finding has four lines and may be wrapped; the last one stays in sight.
-        let last = 4 * frame.map_or(0, findings).saturating_sub(1);
+        let last = frame.map_or(0, findings).saturating_sub(1);
         let scrolled = usize::from(self.scrolled).saturating_add_signed(by);
         self.scrolled = scrolled.min(last).min(usize::from(u16::MAX)) as u16;
     }

@@ -1,6 +1,6 @@
 //! What is wrong with a device of rloop.
 
-use super::{Finding, Severity, finding, quoted_file};
+use super::{Finding, Severity, copy_to_new, finding, quoted_file};
 use crate::model::{DeviceFrame, RloopFrame};
 
 /// Recalls of an interval from which on they are no single event.
@@ -39,19 +39,21 @@ fn unmapped(device: &DeviceFrame, rloop: &RloopFrame) -> Option<Finding> {
             "offset-in-block",
             Severity::Warning,
             "the device begins in the middle of a block of the filesystem",
-            format!("rloop attach --offset MULTIPLE-OF-4096 {path}"),
+            // Another offset shows other data.
+            format!("unmount it, then: {}", copy_to_new(device)),
         ),
         "bmap-disabled" => (
             "bmap-disabled",
             Severity::Info,
             "the module was loaded with bmap=0",
-            "sudo modprobe -r rloop && sudo modprobe rloop bmap=1".to_owned(),
+            "detach all devices of rloop, then: sudo modprobe -r rloop && sudo modprobe rloop bmap=1"
+                .to_owned(),
         ),
         "filesystem" => (
             "filesystem-maps-nothing",
             Severity::Info,
             "its filesystem does not tell where blocks are",
-            format!("cp --sparse=always {path} FILE-ON-XFS-OR-EXT4"),
+            format!("detach it, then: cp --sparse=always {path} FILE-ON-XFS-OR-EXT4"),
         ),
         _ => return None,
     };
@@ -102,12 +104,18 @@ fn committed_each(device: &DeviceFrame, rloop: &RloopFrame) -> Option<Finding> {
         rloop.fills.ops,
         ns / 1000
     );
-    let remedy = format!(
-        "rloop detach {} && rloop attach --fill {} --commit flush {}",
-        device.name,
-        rloop.fill,
-        quoted_file(device)
+    let facts = &device.facts;
+    let mut remedy = format!(
+        "if a flush may decide what is durable: rloop detach {} && rloop attach --fill {} --commit flush --block-size {} --offset {}",
+        device.name, rloop.fill, facts.logical_block_bytes, facts.offset_bytes,
     );
+    if facts.sizelimit_bytes > 0 {
+        remedy += &format!(" --sizelimit {}", facts.sizelimit_bytes);
+    }
+    if facts.read_only {
+        remedy += " --read-only";
+    }
+    remedy += &format!(" {}", quoted_file(device));
     finding("commit-each", Severity::Info, what, remedy)
 }
 
@@ -209,7 +217,7 @@ mod tests {
         assert!(found.what.contains("waited 900 us") && found.what.contains("2.5 fills"));
         let found = only(&device(Some(70_000), None));
         assert!(found.what.contains("waited 70 us"), "{}", found.what);
-        assert!(found.remedy.contains("--commit flush /srv/a.img"));
+        assert!(found.remedy.contains("--commit flush ") && found.remedy.ends_with(" /srv/a.img"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is wrong, why it matters, and the command that mends it.
+//! What is wrong, why it matters, and what mends it; and what is unavailable.
 
 use ratatui::{
     buffer::Buffer,
@@ -36,13 +36,22 @@ pub(super) fn render(app: &App, frame: &Frame, area: Rect, buf: &mut Buffer) {
             Span::styled(finding.id, theme.heading()),
         ]));
         lines.push(Line::raw(format!("  {}", finding.what)));
-        lines.push(Line::styled(format!("  $ {}", finding.remedy), theme.dim()));
+        lines.push(Line::styled(format!("  > {}", finding.remedy), theme.dim()));
         lines.push(Line::raw(""));
     }
     if lines.is_empty() {
         lines.push(Line::raw(
             "Nothing is wrong with these devices in this interval.",
         ));
+    }
+    let devices = app.devices(frame).into_iter();
+    let of_devices = devices.flat_map(|device| {
+        let missing = device.unavailable.iter();
+        missing.map(|missing| (device.name.as_str(), missing))
+    });
+    for (name, missing) in of_devices {
+        let text = format!("unavailable: {name}: {}: {}", missing.what, missing.why);
+        lines.push(Line::styled(text, theme.dim()));
     }
     for missing in &frame.unavailable {
         lines.push(Line::styled(
