@@ -2,7 +2,8 @@
 
 use std::{os::unix::fs::FileExt as _, path::Path, thread, time::Duration};
 
-use rloop::sample::SplitSample;
+use rloop::sample::{DeviceSample, SplitSample};
+use rloop_common::Op;
 
 mod support;
 
@@ -85,4 +86,29 @@ fn a_delay_before_the_filesystem_shows_in_the_worker_part_alone() {
         "worker",
         &split_of_a_delayed_write(image.path(), image.path()),
     );
+}
+
+#[test]
+fn requests_that_the_kernel_does_not_time_are_counted_and_said_to_have_no_latency() {
+    if !root_or_skip() {
+        return;
+    }
+    let scratch = ScratchDir::new();
+    let device = attached(&scratch.sparse("untimed.img", 4 * MIB), &direct());
+    let switch = format!("/sys/block/{}/queue/iostats", device.name());
+    let mut live = watch(&[&device]);
+    std::fs::write(&switch, "0").expect("switches it off");
+    read_blocks(device.path(), (0..7).map(|_| 0));
+    let is_told = |sample: &DeviceSample| {
+        let mut missing = sample.unavailable.iter();
+        missing.any(|missing| missing.what == "latencies")
+    };
+    let untimed = sampled(&mut live);
+    let untimed = of(&untimed, &device);
+    let reads = &untimed.ops[Op::Read.index()];
+    // Others outlive the test on this device's number.
+    std::fs::write(&switch, "1").expect("switches it on");
+    assert_eq!((reads.submitted, reads.total.0.len()), (7, 0));
+    assert!(is_told(untimed));
+    assert!(!is_told(of(&sampled(&mut live), &device)));
 }

@@ -131,9 +131,13 @@ impl LoopDevice {
         const IN_FLIGHT: usize = 8;
         let folder = folder(&self.name);
         let stat = fs::read_to_string(folder.join("stat")).ok()?;
-        let counts = attribute(&folder, "queue/iostats")? != 0;
         let field = stat.split_whitespace().nth(IN_FLIGHT)?;
-        field.parse().ok().filter(|_| counts)
+        field.parse().ok().filter(|_| self.keeps_statistics())
+    }
+
+    /// Whether the kernel counts and times its requests; else they do not tell when they began.
+    pub fn keeps_statistics(&self) -> bool {
+        attribute(&folder(&self.name), "queue/iostats") == Some(1)
     }
 
     /// Whose device it is.

@@ -290,6 +290,16 @@ impl Watched {
         };
         let missing = self.trouble.iter().chain(&self.gaps);
         sample.unavailable.extend(missing.cloned());
+        // rloop's module has a clock of its own.
+        if self.device.rloop.is_none() && !self.is_detached && !self.device.keeps_statistics() {
+            sample.unavailable.push(Unavailable {
+                what: "latencies".to_owned(),
+                why: format!(
+                    "its requests are not timed; echo 1 > /sys/block/{}/queue/iostats",
+                    self.device.name
+                ),
+            });
+        }
         if self.is_detached {
             sample.unavailable.push(Unavailable {
                 what: "the device".to_owned(),

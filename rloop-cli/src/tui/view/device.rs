@@ -7,6 +7,8 @@ use ratatui::{
     widgets::Widget as _,
 };
 
+use rloop_common::Op;
+
 use crate::{
     model::{DeviceFrame, Told},
     sample::{SplitSample, Unavailable},
@@ -185,10 +187,15 @@ pub(super) fn split(device: &DeviceFrame, theme: &Theme, area: Rect, buf: &mut B
     let derived = if split.derived > 0 { "~" } else { " " };
     let mut spans = vec![Span::styled(format!("time{derived} "), theme.heading())];
     if total == 0 {
-        spans.push(Span::styled(
-            "-  (no reads or writes in this interval)",
-            theme.dim(),
-        ));
+        let moved: u64 = [Op::Read, Op::Write]
+            .map(|op| device.ops[op.index()].ops)
+            .iter()
+            .sum();
+        let why = match moved {
+            0 => "-  (no reads or writes in this interval)",
+            _ => "-  (none was timed in this interval)",
+        };
+        spans.push(Span::styled(why, theme.dim()));
     } else {
         let style = |number: usize| theme.ramp(number as f64 / 3.0);
         let note = sampled(split);
