@@ -232,13 +232,14 @@ impl Device {
     /// Gives the mapping back.
     ///
     /// Whoever broke the lease may hold the filesystem's permit to write while it waits for us, and a freezer
-    /// may wait for it: so this never asks for that permit. Fills need one to be committed, of a level that is
-    /// refused only when no such permit is out any more; on a frozen filesystem they wait for the thaw.
+    /// may wait for it: so this never asks for that permit. A commit gets what it needs from the filesystem, which refuses
+    /// that only when it is all but frozen. With fills, a thaw is waited for before anything is held: else the commit
+    /// would wait for it with the inode locked, as it still does if the filesystem is frozen in between. No permit is
+    /// kept over the wait for the inode: who has that may wait for a fault, and a fault for the freezer.
     pub(crate) fn recall(&self) {
-        let fills = self.has_fills();
-        if fills {
+        if self.has_fills() {
             // SAFETY: The open file holds its filesystem.
-            unsafe { shim::rloop_start_change(self.backing.sb()) };
+            unsafe { shim::rloop_wait_for_thaw(self.backing.sb()) };
         }
         let changing = self.changing.lock();
         // Under `changing`, leases are neither taken nor given back.
@@ -255,10 +256,6 @@ impl Device {
             trace::recall_end(self, trace::now() - started, why as u32);
         }
         drop(changing);
-        if fills {
-            // SAFETY: It was got above.
-            unsafe { shim::rloop_end_change(self.backing.sb()) };
-        }
         if broken {
             self.note_time();
             self.try_later();

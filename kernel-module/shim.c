@@ -146,8 +146,7 @@ void rloop_wake(u32 *number)
 bool rloop_try_start_write(struct super_block *sb);
 void rloop_start_write(struct super_block *sb);
 void rloop_end_write(struct super_block *sb);
-void rloop_start_change(struct super_block *sb);
-void rloop_end_change(struct super_block *sb);
+void rloop_wait_for_thaw(struct super_block *sb);
 int rloop_may(struct file *file, int mask);
 void rloop_touch(struct file *file);
 bool rloop_is_read_only(struct super_block *sb);
@@ -173,14 +172,10 @@ void rloop_end_write(struct super_block *sb)
 	sb_end_write(sb);
 }
 
-/* A level further in: not refused while somebody who holds the level above is waited for. */
-void rloop_start_change(struct super_block *sb)
+/* Of a level further in: not refused while somebody who holds the level above is waited for. */
+void rloop_wait_for_thaw(struct super_block *sb)
 {
 	sb_start_pagefault(sb);
-}
-
-void rloop_end_change(struct super_block *sb)
-{
 	sb_end_pagefault(sb);
 }
 

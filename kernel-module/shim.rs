@@ -85,8 +85,7 @@ extern "C" {
     pub(crate) fn rloop_try_start_write(sb: *mut bindings::super_block) -> bool;
     pub(crate) fn rloop_start_write(sb: *mut bindings::super_block);
     pub(crate) fn rloop_end_write(sb: *mut bindings::super_block);
-    pub(crate) fn rloop_start_change(sb: *mut bindings::super_block);
-    pub(crate) fn rloop_end_change(sb: *mut bindings::super_block);
+    pub(crate) fn rloop_wait_for_thaw(sb: *mut bindings::super_block);
     pub(crate) fn rloop_may(file: *mut bindings::file, mask: c_int) -> c_int;
     pub(crate) fn rloop_touch(file: *mut bindings::file);
     pub(crate) fn rloop_is_read_only(sb: *mut bindings::super_block) -> bool;
